@@ -1,0 +1,1 @@
+"""The registry: experiments, models, schedules and runs, in one database."""

@@ -1,0 +1,91 @@
+"""Why a request is refused, as values that any layer can raise.
+
+    RequestError            a request that is not served; says what to do
+    ├── InvalidRequest      a field is wrong                     INVALID_ARGUMENT
+    ├── NotFound            a field names what does not exist    NOT_FOUND
+    ├── AlreadyExists       a field names what exists already    ALREADY_EXISTS
+    ├── NotReady            right, but not in this state         FAILED_PRECONDITION
+    ├── Conflict            somebody else was faster             ABORTED
+    ├── Overloaded          right, but not now                   RESOURCE_EXHAUSTED
+    └── Unreachable         what is needed does not answer       UNAVAILABLE
+
+A fault of ours is none of these: it stays an ordinary exception.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One thing wrong with one field.
+
+    `field` is a path as in `google.rpc.BadRequest`: "documents[2].id". It is
+    empty where no single field is to blame.
+    """
+
+    field: str
+    description: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.description}" if self.field else self.description
+
+
+class RequestError(Exception):
+    """A request that is not served, with what is wrong and what to do about it."""
+
+    code: ClassVar[str] = "UNKNOWN"
+
+    def __init__(self, violations: Sequence[Violation]) -> None:
+        super().__init__("; ".join(str(violation) for violation in violations))
+        self.violations = tuple(violations)
+
+    @classmethod
+    def of(cls, field: str, description: str) -> RequestError:
+        """Return the error of a single violation."""
+        return cls([Violation(field, description)])
+
+
+class InvalidRequest(RequestError):
+    """A field is missing, malformed or out of range."""
+
+    code = "INVALID_ARGUMENT"
+
+
+class NotFound(RequestError):
+    """A field names something that does not exist."""
+
+    code = "NOT_FOUND"
+
+
+class AlreadyExists(RequestError):
+    """A field names something that exists already, with other content."""
+
+    code = "ALREADY_EXISTS"
+
+
+class NotReady(RequestError):
+    """The request is right but not in the present state."""
+
+    code = "FAILED_PRECONDITION"
+
+
+class Conflict(RequestError):
+    """The thing changed since the caller looked; look again."""
+
+    code = "ABORTED"
+
+
+class Overloaded(RequestError):
+    """There is no room for the request now; try again later."""
+
+    code = "RESOURCE_EXHAUSTED"
+
+
+class Unreachable(RequestError):
+    """Something the request needs does not answer."""
+
+    code = "UNAVAILABLE"

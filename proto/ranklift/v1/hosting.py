@@ -1,0 +1,109 @@
+"""A gRPC server as every part of ranklift runs it: health, reflection, statuses."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from grpc import aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
+from grpc_reflection.v1alpha import reflection
+
+from ranklift.v1.errors import InvalidRequest
+from ranklift.v1.status import StatusInterceptor
+
+# 300 documents of 50 KB: far above a page, far below what would hurt a server.
+MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+OPTIONS = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    # Two servers that share a port silently would split the traffic between them.
+    ("grpc.so_reuseport", 0),
+)
+DRAIN_SECONDS = 5.0
+
+Register = Callable[[aio.Server], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Hosted:
+    """A server that listens, and its health."""
+
+    server: aio.Server
+    health: HealthServicer
+    host: str
+    port: int
+
+    @property
+    def address(self) -> str:
+        return f"{self.host}:{self.port}"
+
+    async def set_serving(self, service: str, serving: bool) -> None:
+        """Set the health of `service`, a full service name or "" for the whole server."""
+        state = "SERVING" if serving else "NOT_SERVING"
+        await self.health.set(service, health_pb2.HealthCheckResponse.ServingStatus.Value(state))
+
+    async def stop(self, grace_seconds: float = DRAIN_SECONDS) -> None:
+        """Stop taking calls, let the ones under way end, then close."""
+        await self.health.enter_graceful_shutdown()
+        await self.server.stop(grace_seconds)
+
+
+async def host(address: str, services: Mapping[str, Register], *, serving: bool = True) -> Hosted:
+    """Start a server of `services` (full service name -> what registers it) on `address`.
+
+    `address` is "host:port"; port 0 takes a free one. With `serving` false the
+    health says NOT_SERVING until `set_serving` is called.
+
+    Raises:
+        InvalidRequest: `address` is malformed, not loopback, or taken.
+    """
+    name, port = split_address(address)
+    server = aio.server(interceptors=[StatusInterceptor()], options=list(OPTIONS))
+    health = HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    for register in services.values():
+        register(server)
+    names = (*services, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
+    reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), server)
+    try:
+        bound = server.add_insecure_port(f"{name}:{port}")
+    except RuntimeError as error:
+        raise InvalidRequest.of(
+            "address", f"cannot listen on {address}: is the port taken? Choose another one"
+        ) from error
+    await server.start()
+    hosted = Hosted(server, health, name, bound)
+    for service in ("", *services):
+        await hosted.set_serving(service, serving)
+    return hosted
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Return host and port of "host:port".
+
+    Raises:
+        InvalidRequest: malformed, or a host other than loopback. Calls carry
+            user data in the clear, so they do not leave the machine.
+    """
+    name, _, port = address.rpartition(":")
+    if not name or not port.isdecimal() or int(port) > 65_535:
+        raise InvalidRequest.of("address", f'"{address}" is not host:port, e.g. 127.0.0.1:7400')
+    if not _is_loopback(name):
+        raise InvalidRequest.of(
+            "address", f'"{name}" is not a loopback address; use 127.0.0.1 or localhost'
+        )
+    return name, int(port)
+
+
+def _is_loopback(name: str) -> bool:
+    if name == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name.strip("[]")).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,93 @@
+"""Errors on the wire: `google.rpc.Status` with the fields at fault.
+
+The server side is one interceptor, so that no handler formats a status itself.
+The client side reads the violations back.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+import structlog
+from google.protobuf import any_pb2
+from google.rpc import error_details_pb2, status_pb2
+from grpc import aio
+from grpc_status import rpc_status
+
+from ranklift.v1.errors import RequestError, Violation
+
+log = structlog.get_logger(__name__)
+
+
+def to_status(error: RequestError) -> status_pb2.Status:
+    """Return the status of a refused request, its violations as `BadRequest` details."""
+    detail: any_pb2.Any = any_pb2.Any()
+    detail.Pack(
+        error_details_pb2.BadRequest(
+            field_violations=[
+                error_details_pb2.BadRequest.FieldViolation(
+                    field=v.field, description=v.description
+                )
+                for v in error.violations
+            ]
+        )
+    )
+    return status_pb2.Status(
+        code=grpc.StatusCode[error.code].value[0], message=str(error), details=[detail]
+    )
+
+
+def violations_of(error: grpc.RpcError) -> tuple[Violation, ...]:
+    """Return the fields that a failed call blames; none when the status names none."""
+    status = rpc_status.from_call(error) if isinstance(error, grpc.Call) else None
+    found: list[Violation] = []
+    for detail in status.details if status is not None else ():
+        bad_request = error_details_pb2.BadRequest()
+        if detail.Unpack(bad_request):
+            found += [Violation(v.field, v.description) for v in bad_request.field_violations]
+    return tuple(found)
+
+
+class StatusInterceptor(aio.ServerInterceptor):
+    """Turns the errors that unary handlers raise into statuses.
+
+    A `RequestError` becomes its own status. Any other exception is a fault of
+    ours: the caller gets INTERNAL with a reference, the log gets the traceback
+    under the same reference, and nothing of the inside leaks.
+    """
+
+    async def intercept_service(
+        self,
+        continuation: Callable[
+            [grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]
+        ],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        handler = await continuation(handler_call_details)
+        if handler is None or handler.unary_unary is None:
+            return handler
+        method = handler_call_details.method
+        inner: Any = handler.unary_unary
+
+        async def guarded(request: Any, context: aio.ServicerContext[Any, Any]) -> Any:
+            try:
+                return await inner(request, context)
+            except RequestError as error:
+                await context.abort_with_status(rpc_status.to_status(to_status(error)))
+            except aio.AbortError:
+                raise
+            except Exception:
+                reference = uuid.uuid4().hex[:12]
+                log.exception("call_failed", method=method, reference=reference)
+                await context.abort(
+                    grpc.StatusCode.INTERNAL, f"internal error, reference {reference} in the log"
+                )
+
+        return grpc.unary_unary_rpc_method_handler(
+            guarded,
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
