@@ -7,7 +7,7 @@ The client side reads the violations back.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import grpc
@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 def to_status(error: RequestError) -> status_pb2.Status:
     """Return the status of a refused request, its violations as `BadRequest` details."""
-    detail: any_pb2.Any = any_pb2.Any()
+    detail = any_pb2.Any()
     detail.Pack(
         error_details_pb2.BadRequest(
             field_violations=[
@@ -43,8 +43,9 @@ def to_status(error: RequestError) -> status_pb2.Status:
 def violations_of(error: grpc.RpcError) -> tuple[Violation, ...]:
     """Return the fields that a failed call blames; none when the status names none."""
     status = rpc_status.from_call(error) if isinstance(error, grpc.Call) else None
+    details: Iterable[any_pb2.Any] = status.details if status is not None else ()
     found: list[Violation] = []
-    for detail in status.details if status is not None else ():
+    for detail in details:
         bad_request = error_details_pb2.BadRequest()
         if detail.Unpack(bad_request):
             found += [Violation(v.field, v.description) for v in bad_request.field_violations]
