@@ -257,6 +257,7 @@ class LiftReport(_message.Message):
     CHECKS_FIELD_NUMBER: _builtins.int
     ARMS_FIELD_NUMBER: _builtins.int
     LIFTS_FIELD_NUMBER: _builtins.int
+    PRIMARY_METRIC_FIELD_NUMBER: _builtins.int
     schema: _builtins.str
     """The version of this schema: "ranklift.lift_report/1"."""
     experiment: _builtins.str
@@ -271,6 +272,8 @@ class LiftReport(_message.Message):
     """The confidence level of the intervals, e.g. 0.95."""
     valid: _builtins.bool
     """Whether all checks passed. The lifts of an invalid report mean nothing."""
+    primary_metric: _builtins.str
+    """The metric that decides."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """The instant of the first page in the report."""
@@ -306,10 +309,11 @@ class LiftReport(_message.Message):
         checks: _abc.Iterable[Global___Check] | None = ...,
         arms: _abc.Iterable[Global___ArmTraffic] | None = ...,
         lifts: _abc.Iterable[Global___MetricLift] | None = ...,
+        primary_metric: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arms", b"arms", "checks", b"checks", "confidence_level", b"confidence_level", "control", b"control", "end_time", b"end_time", "experiment", b"experiment", "lifts", b"lifts", "revision", b"revision", "schema", b"schema", "start_time", b"start_time", "unit", b"unit", "valid", b"valid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arms", b"arms", "checks", b"checks", "confidence_level", b"confidence_level", "control", b"control", "end_time", b"end_time", "experiment", b"experiment", "lifts", b"lifts", "primary_metric", b"primary_metric", "revision", b"revision", "schema", b"schema", "start_time", b"start_time", "unit", b"unit", "valid", b"valid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import structlog
@@ -42,7 +42,8 @@ def to_status(error: RequestError) -> status_pb2.Status:
 
 def violations_of(error: grpc.RpcError) -> tuple[Violation, ...]:
     """Return the fields that a failed call blames; none when the status names none."""
-    status = rpc_status.from_call(error) if isinstance(error, grpc.Call) else None
+    # Both the blocking and the asyncio kind of error have what `from_call` reads.
+    status = rpc_status.from_call(cast(grpc.Call, error))
     details: Iterable[any_pb2.Any] = status.details if status is not None else ()
     found: list[Violation] = []
     for detail in details:
@@ -50,6 +51,11 @@ def violations_of(error: grpc.RpcError) -> tuple[Violation, ...]:
         if detail.Unpack(bad_request):
             found += [Violation(v.field, v.description) for v in bad_request.field_violations]
     return tuple(found)
+
+
+def details_of(error: grpc.RpcError) -> str:
+    """Return the message of a failed call."""
+    return cast(grpc.Call, error).details() or str(cast(grpc.Call, error).code())
 
 
 class StatusInterceptor(aio.ServerInterceptor):

@@ -1,0 +1,55 @@
+"""The command line: where settings are read and every part is built and joined.
+
+Each command imports what it needs when it runs, so that `ranklift report`
+starts without torch.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from ranklift.cli import db, experiment, retrain, serve, train
+from ranklift.cli.demo import demo
+from ranklift.cli.evaluate import evaluate
+from ranklift.cli.output import complain
+from ranklift.cli.report import report
+from ranklift.cli.simulate import simulate
+from ranklift.v1.errors import RequestError
+
+HELP = "Distil, serve, split, measure and retrain search rankers, and prove the lift."
+
+
+def command() -> typer.Typer:
+    """Return the whole command."""
+    app = typer.Typer(
+        name="ranklift",
+        help=HELP,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+        rich_markup_mode="markdown",
+    )
+    app.command("demo")(demo)
+    app.command("report")(report)
+    app.command("simulate")(simulate)
+    app.command("evaluate")(evaluate)
+    app.add_typer(serve.app, name="serve")
+    app.add_typer(experiment.app, name="experiment")
+    app.add_typer(train.app, name="train")
+    app.add_typer(retrain.app, name="retrain")
+    app.add_typer(db.app, name="db")
+    return app
+
+
+def main() -> None:
+    """Run the command; what the caller got wrong is one line on stderr and exit code 2."""
+    try:
+        command()()
+    except RequestError as error:
+        complain(str(error))
+        sys.exit(2)
+    except KeyboardInterrupt:
+        complain("interrupted")
+        sys.exit(130)

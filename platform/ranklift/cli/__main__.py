@@ -1,0 +1,3 @@
+from ranklift.cli import main
+
+main()

@@ -1,0 +1,145 @@
+"""The demo's course, from an empty folder to report.json."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ranklift.cli.collections import Ground, synthetic_ground
+from ranklift.cli.composition import registry_of
+from ranklift.cli.demo.control import begin_experiment, conclude_experiment, wait_until_served
+from ranklift.cli.demo.installation import Servers, fresh_home, servers
+from ranklift.cli.demo.plan import FULL_PLAN, QUICK_PLAN
+from ranklift.cli.demo.retraining import retrain
+from ranklift.cli.demo.school import (
+    STUDENT,
+    TEACHER,
+    School,
+    evaluations,
+    figures,
+    make_bm25,
+    make_student,
+    make_teacher,
+)
+from ranklift.cli.demo.summary import comparison_table, offline_table, write_report
+from ranklift.cli.demo.traffic import Outcome, play, world_of
+from ranklift.cli.output import complain, out, step
+from ranklift.lift.render.as_html import to_html
+from ranklift.lift.render.as_table import to_table
+from ranklift.lift.report import Measured
+from ranklift.settings import load_settings
+from ranklift.simulator.collections import Collection, Split, queries_in, save_beir
+
+ACTOR = "demo"
+
+
+def run_demo(*, quick: bool, seed: int, folder: Path | None, home: Path) -> None:
+    """Run the whole loop and leave report.json and two HTML reports under `home`."""
+    home = fresh_home(home.absolute())
+    with registry_of(load_settings(home=home)) as registry:
+        plan = QUICK_PLAN if quick else FULL_PLAN
+        step("making a world: documents, queries, and users who differ")
+        ground = synthetic_ground(plan.size, seed)
+        school = School(ground, plan, registry, home, seed)
+        step("making the models: BM25, a teacher (CPT, SFT), a student (distilled)")
+        bm25 = make_bm25(school)
+        teacher = make_teacher(school, bm25)
+        student = make_student(school, teacher)
+        offline = figures(evaluations(school, (bm25, teacher, student)))
+        out.print(offline_table(offline))
+        if offline[str(teacher)]["pair_accuracy"] <= offline[str(bm25)]["pair_accuracy"]:
+            complain("the teacher does not beat BM25 here: what it teaches is of no use")
+        registry.models.set_champion(bm25, actor=ACTOR, reason="what serves today")
+        environment = {
+            "RANKLIFT_RANKER__THREADS": "1",
+            "RANKLIFT_RETRAIN__STEPS": str(plan.retrain_steps),
+            "RANKLIFT_RETRAIN__SEED": str(seed),
+            "RANKLIFT_RETRAIN__JUDGMENTS": str(_save_held_out(ground, home / "judgments")),
+        }
+        step("starting two rankers, the gateway and the scheduler")
+        versions = {"bm25": str(bm25), "student": str(student)}
+        with servers(home, versions, environment) as running:
+            step(f"experiment {STUDENT}-1: {student} against {bm25}")
+            begin_experiment(running.gateway, f"{STUDENT}-1", control=bm25, challenger=student)
+            first = _meet(school, running, f"{STUDENT}-1", plan.users, 1)
+            _show(first, home)
+            _conclude(first, running)
+            step("retraining the student on the clicks of these users")
+            run = retrain(running, student=STUDENT, teacher=TEACHER)
+            finished = registry.runs.get(run.run_id)
+            second = None
+            if finished.experiment:
+                out.print(comparison_table(finished.model_version, finished.comparisons))
+                step(f"experiment {finished.experiment}: began by itself, meets new users")
+                wait_until_served(running.gateway, finished.experiment)
+                second = _meet(school, running, finished.experiment, plan.later_users, 2)
+                _show(second, home)
+            else:
+                complain(f"no new version serves: the run was {finished.state}, {finished.reason}")
+    write_report(
+        home / "report.json",
+        seed=seed,
+        offline=offline,
+        first=first,
+        retrained_version=finished.model_version,
+        comparisons=finished.comparisons,
+        second=second,
+    )
+    step(f"left in {home}: report.json, {first.report.experiment}.html, the log and the models")
+
+
+def _conclude(outcome: Outcome, running: Servers) -> None:
+    """Ship the challenger when the primary metric rose beyond doubt, else roll back."""
+    report = outcome.report
+    lift = next(one for one in report.lifts if one.metric == report.primary_metric)
+    won = (
+        report.valid
+        and isinstance(lift.found, Measured)
+        and lift.found.relative_lift_interval.lower > 0
+    )
+    conclude_experiment(
+        running.gateway,
+        report.experiment,
+        ship=lift.arm if won else "",
+        reason=f"{report.primary_metric} {'rose' if won else 'did not rise'} beyond doubt",
+    )
+    step(f"{report.experiment}: {'shipped, the student is the champion' if won else 'rolled back'}")
+
+
+def _meet(school: School, running: Servers, name: str, users: int, wave: int) -> Outcome:
+    """Have new users meet a running experiment."""
+    world = world_of(
+        f"wave{wave}",
+        school.ground,
+        users=users,
+        pages_per_user=school.plan.pages_per_user,
+        seed=school.seed + wave,
+    )
+    registered = school.registry.experiments.get(name)
+    return play(world, school.ground, registered, school.registry, school.home, running.gateway)
+
+
+def _show(outcome: Outcome, home: Path) -> None:
+    out.print(to_table(outcome.report, true_lift=outcome.truth))
+    replayed = outcome.replayed
+    out.print(
+        f"{replayed.pages} pages, {replayed.clicks} clicks, {replayed.fallback_pages} fallback "
+        f"pages, {replayed.failed_calls} failed calls; a page took "
+        f"{replayed.latency_p50_ms:.0f} ms (p50), {replayed.latency_p99_ms:.0f} ms (p99)"
+    )
+    page = home / f"{outcome.report.experiment}.html"
+    page.write_text(to_html(outcome.report), encoding="utf-8")
+
+
+def _save_held_out(ground: Ground, folder: Path) -> Path:
+    """Write the held-out queries with their judgments, for the comparison of new versions."""
+    collection = ground.collection
+    held_out = set(queries_in(collection, Split.HELD_OUT))
+    save_beir(
+        Collection(
+            documents=collection.documents,
+            queries={q: text for q, text in collection.queries.items() if q in held_out},
+            judgments={q: grades for q, grades in collection.judgments.items() if q in held_out},
+        ),
+        folder,
+    )
+    return folder

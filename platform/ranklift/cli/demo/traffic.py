@@ -1,0 +1,94 @@
+"""One experiment of the demo: simulated users meet it, then the report stands beside the truth."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from ranklift.cli.collections import Ground, ranking_of, text_of
+from ranklift.cli.output import bar
+from ranklift.events.frames import read_events
+from ranklift.lift.report import LiftReport, lift_report
+from ranklift.rankers.artefacts import load_ranker
+from ranklift.simulator.replay import ReplayResult, replay
+from ranklift.simulator.truth import true_lifts
+from ranklift.simulator.users import Population
+from ranklift.simulator.world import World
+from ranklift.store.registry import Registry
+from ranklift.store.values import ModelRef, RegisteredExperiment
+
+SPAN = timedelta(hours=20)
+# Real rankers on a busy machine: a page that waits is a page, a page that fails is lost.
+DEADLINE_SECONDS = 20.0
+CONCURRENCY = 16
+
+TrueLifts = Mapping[tuple[str, str], float]  # (metric, arm) -> relative lift
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """An experiment as it was measured, and as it truly is."""
+
+    report: LiftReport
+    truth: TrueLifts
+    replayed: ReplayResult
+
+
+def world_of(name: str, ground: Ground, *, users: int, pages_per_user: float, seed: int) -> World:
+    """Return users who search in the last hours: a retraining window holds their pages."""
+    start = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - SPAN
+    population = Population(users=users, pages_per_user=pages_per_user, start=start, span=SPAN)
+    return World(name, seed, ground.collection, ground.candidates, population)
+
+
+def play(
+    world: World,
+    ground: Ground,
+    registered: RegisteredExperiment,
+    registry: Registry,
+    home: Path,
+    gateway: str,
+) -> Outcome:
+    """Send the world through the gateway, and report the running experiment."""
+    with bar(f"users of {registered.experiment.name}") as progress:
+        replayed = asyncio.run(
+            replay(
+                world,
+                ranking_address=gateway,
+                event_address=gateway,
+                concurrency=CONCURRENCY,
+                deadline_seconds=DEADLINE_SECONDS,
+                progress=progress.update,
+            )
+        )
+    report = lift_report(registered, read_events(home))
+    return Outcome(report, truth_of(world, ground, registered, registry), replayed)
+
+
+def truth_of(
+    world: World, ground: Ground, registered: RegisteredExperiment, registry: Registry
+) -> TrueLifts:
+    """Return the true relative lift of every arm: everybody on the arm against everybody on
+    control, in expectation over what these very users do."""
+    experiment = registered.experiment
+    rankings = {arm.name: rankings_of(ground, registry, arm.model) for arm in experiment.arms}
+    return {
+        (metric, arm): lift.relative_lift
+        for arm in rankings
+        if arm != experiment.control
+        for metric, lift in true_lifts(world, rankings[experiment.control], rankings[arm]).items()
+    }
+
+
+def rankings_of(ground: Ground, registry: Registry, model: ModelRef) -> dict[str, tuple[str, ...]]:
+    """Return what a model version shows for every query."""
+    ranker = load_ranker(Path(registry.models.get(model).uri))
+    rankings = {}
+    for query_id, documents in ground.candidates.items():
+        texts = [text_of(ground.collection, document) for document in documents]
+        scores = ranker.score(ground.collection.queries[query_id], texts)
+        rankings[query_id] = ranking_of(documents, scores.values.tolist())
+    return rankings

@@ -1,0 +1,182 @@
+"""What each server process consists of, from the settings to the socket."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+import structlog
+
+from ranklift.cli.composition import registry_of
+from ranklift.settings import Settings
+from ranklift.store.registry import Registry
+from ranklift.store.values import ModelRef
+from ranklift.v1.errors import InvalidRequest
+from ranklift.v1.hosting import Hosted, host
+from ranklift.v1.requests import RankLimits
+
+log = structlog.get_logger(__name__)
+
+SERVICE = "ranklift.v1.{}Service"
+
+
+@asynccontextmanager
+async def ranker(settings: Settings, load: Sequence[str] | None) -> AsyncIterator[Hosted]:
+    """Run a ranker with the versions `load` names ("model@version"), or with those that serve."""
+    if settings.ranker.threads:
+        # Read by torch when it is imported, which only a neural ranker does.
+        os.environ["OMP_NUM_THREADS"] = str(settings.ranker.threads)
+    from ranklift.rankers.loaded import VersionToLoad
+    from ranklift.rankers.server import serve_ranker
+
+    with registry_of(settings) as registry:
+        wanted = _named(load) if load else _serving(registry)
+        versions = [registry.models.get(ref) for ref in wanted]
+    hosted = await serve_ranker(
+        settings.ranker.address,
+        [VersionToLoad(v.ref.model, v.ref.version, Path(v.uri), v.digest) for v in versions],
+        _limits(settings),
+    )
+    log.info("ranker_serving", address=hosted.address, versions=[str(v.ref) for v in versions])
+    try:
+        yield hosted
+    finally:
+        await hosted.stop()
+
+
+@asynccontextmanager
+async def gateway(settings: Settings) -> AsyncIterator[Hosted]:
+    """Run the gateway and the services beside it."""
+    from ranklift.events.frames import read_events
+    from ranklift.events.log import EventLog
+    from ranklift.events.service import EventServicer
+    from ranklift.lift.service import LiftServicer
+    from ranklift.retrain.service import RetrainingServicer
+    from ranklift.traffic.config import ConfigPoller
+    from ranklift.traffic.deadlines import DeadlinePolicy
+    from ranklift.traffic.gateway import GatewayServicer
+    from ranklift.traffic.models_service import ModelServicer
+    from ranklift.traffic.registry import ExperimentRegistry
+    from ranklift.traffic.service import ExperimentServicer
+    from ranklift.traffic.upstreams import Upstreams
+    from ranklift.v1 import (
+        events_pb2_grpc,
+        experiments_pb2_grpc,
+        lift_pb2_grpc,
+        models_pb2_grpc,
+        ranking_pb2_grpc,
+        retraining_pb2_grpc,
+    )
+
+    async with AsyncExitStack() as stack:
+        registry = stack.enter_context(registry_of(settings))
+        events = await stack.enter_async_context(
+            await EventLog.open(
+                settings.home, export_interval=timedelta(seconds=settings.events.export_seconds)
+            )
+        )
+        upstreams = Upstreams(settings.gateway.rankers)
+        stack.push_async_callback(upstreams.close)
+        await upstreams.start()
+        config = ConfigPoller(registry.experiments, registry.models)
+        stack.push_async_callback(config.close)
+        await config.start()
+
+        ranking = GatewayServicer(
+            config.current,
+            upstreams,
+            events,
+            limits=_limits(settings),
+            deadlines=DeadlinePolicy(default_seconds=settings.gateway.deadline_seconds),
+        )
+        experiments = ExperimentServicer(
+            ExperimentRegistry(registry.experiments, registry.models),
+            config=config.current,
+            changed=config.refresh,
+        )
+        models = ModelServicer(registry.models, upstreams, changed=config.refresh)
+        lift = LiftServicer(registry.experiments, lambda: read_events(settings.home))
+        retraining = RetrainingServicer(registry.schedules, registry.runs)
+
+        hosted = await host(
+            settings.gateway.address,
+            {
+                SERVICE.format("Ranking"): partial(
+                    ranking_pb2_grpc.add_RankingServiceServicer_to_server, ranking
+                ),
+                SERVICE.format("Experiment"): partial(
+                    experiments_pb2_grpc.add_ExperimentServiceServicer_to_server, experiments
+                ),
+                SERVICE.format("Event"): partial(
+                    events_pb2_grpc.add_EventServiceServicer_to_server, EventServicer(events)
+                ),
+                SERVICE.format("Model"): partial(
+                    models_pb2_grpc.add_ModelServiceServicer_to_server, models
+                ),
+                SERVICE.format("Lift"): partial(
+                    lift_pb2_grpc.add_LiftServiceServicer_to_server, lift
+                ),
+                SERVICE.format("Retraining"): partial(
+                    retraining_pb2_grpc.add_RetrainingServiceServicer_to_server, retraining
+                ),
+            },
+        )
+        stack.push_async_callback(hosted.stop)
+        log.info("gateway_serving", address=hosted.address, rankers=settings.gateway.rankers)
+        yield hosted
+
+
+@asynccontextmanager
+async def scheduler(settings: Settings) -> AsyncIterator[None]:
+    """Run the scheduler; each retraining is a process of its own."""
+    from ranklift.retrain.scheduler import RetrainingScheduler
+
+    with registry_of(settings) as registry:
+        running = RetrainingScheduler(
+            registry.engine,
+            registry.schedules,
+            registry.runs,
+            lambda run_id: _launch(settings, run_id),
+        )
+        running.start()
+        log.info("scheduler_running", schedules=[s.name for s in registry.schedules.list()])
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(running.close)
+
+
+def _launch(settings: Settings, run_id: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "ranklift.cli", "retrain", "execute", run_id]
+    command += ["--home", str(settings.home)]
+    for address in settings.gateway.rankers:
+        command += ["--ranker", address]
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL)
+
+
+def _named(texts: Sequence[str]) -> list[ModelRef]:
+    try:
+        return [ModelRef.parse(text) for text in texts]
+    except ValueError as error:
+        raise InvalidRequest.of("load", str(error)) from error
+
+
+def _serving(registry: Registry) -> list[ModelRef]:
+    """Return the champion and the versions of the running experiments' arms, each once."""
+    champion = registry.models.champion()
+    arms = [arm for one in registry.experiments.running() for arm in one.experiment.arms]
+    refs = ([champion.ref] if champion else []) + [arm.model for arm in arms]
+    return list(dict.fromkeys(refs))
+
+
+def _limits(settings: Settings) -> RankLimits:
+    return RankLimits(
+        max_documents=settings.limits.max_documents, max_text_chars=settings.limits.max_text_chars
+    )

@@ -1,0 +1,208 @@
+"""Whether a call is recorded: the rules, as pure functions of what the journal knows.
+
+- A page is recorded once by `impression_id`, an event once by `event_id`. A second one is a
+  duplicate and changes nothing, whatever it says: the first wins.
+- A click belongs to a known page and to a document shown on it; the page says the position.
+- A dwell belongs to a known click, which may stand earlier in the same call.
+- Pages take clicks, and clicks take dwells, for `HORIZON` after they were recorded. Duplicates
+  are recognised for ever.
+- The events of a call are recorded all or none. A refusal names every bad event; it is an
+  `InvalidRequest` as soon as one of them could never be right, otherwise a `NotFound`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from ranklift.events.known import HORIZON, Admitted, Clicked, Known, Mentions, Shown, identity
+from ranklift.events.pending import Malformed, Pending, PendingClick, PendingDwell, Recorded
+from ranklift.events.rows import (
+    Row,
+    click_row,
+    date_of,
+    document_digest,
+    document_row,
+    dwell_row,
+    page_row,
+)
+from ranklift.events.values import Click, Document, Dwell, Page
+from ranklift.v1.errors import InvalidRequest, NotFound, Violation
+
+MAX_DWELL_MS = 24 * 60 * 60 * 1_000
+
+
+@dataclass(frozen=True)
+class RecordPage:
+    """A page to record, with the documents that were offered for it."""
+
+    page: Page
+    documents: tuple[Document, ...]
+
+    @property
+    def weight(self) -> int:
+        return 1 + len(self.documents)
+
+    @cached_property
+    def _documents(self) -> Sequence[tuple[bytes, str, Document]]:
+        digests = [document_digest(document) for document in self.documents]
+        return [
+            (identity("document", digest + document.document_id), digest, document)
+            for digest, document in zip(digests, self.documents, strict=True)
+        ]
+
+    def mention(self, mentions: Mentions) -> None:
+        """Add what must be known to judge the page."""
+        mentions.seen.add(identity("page", self.page.impression_id))
+        mentions.seen.update(key for key, _, _ in self._documents)
+
+    def admit(self, known: Known) -> Admitted:
+        """Return what the page adds: itself, and the documents never met before.
+
+        Raises:
+            InvalidRequest: a value that cannot be kept, e.g. a score that is not finite.
+        """
+        key = identity("page", self.page.impression_id)
+        if key in known.seen:
+            return Admitted(Known(), (), Recorded(0, duplicates=1))
+        date = date_of(self.page)
+        news = Known(seen={key}, shown={key: Shown(date, self.page.documents)})
+        rows = [page_row(self.page)]
+        for document_key, digest, document in self._documents:
+            if document_key not in known.seen and document_key not in news.seen:
+                news.seen.add(document_key)
+                rows.append(document_row(document, digest, date))
+        return Admitted(news, tuple(rows), Recorded(1, duplicates=0))
+
+
+@dataclass(frozen=True)
+class RecordEvents:
+    """Events to record, all or none."""
+
+    events: tuple[Pending, ...]
+
+    @property
+    def weight(self) -> int:
+        return len(self.events)
+
+    def mention(self, mentions: Mentions) -> None:
+        """Add what must be known to judge the events."""
+        for event in self.events:
+            match event:
+                case PendingClick():
+                    mentions.seen.add(identity("event", event.event_id))
+                    mentions.shown.add(identity("page", event.impression_id))
+                case PendingDwell():
+                    mentions.seen.add(identity("event", event.event_id))
+                    mentions.clicked.add(identity("event", event.click_event_id))
+
+    def admit(self, known: Known) -> Admitted:
+        """Return what the events add.
+
+        Raises:
+            InvalidRequest: a malformed event, a document that the page did not show, a dwell
+                outside [0, `MAX_DWELL_MS`].
+            NotFound: a page or a click that is not known, or no longer open.
+        """
+        batch = _Batch(known)
+        for index, event in enumerate(self.events):
+            match event:
+                case PendingClick():
+                    batch.click(index, event)
+                case PendingDwell():
+                    batch.dwell(index, event)
+                case Malformed():
+                    batch.wrong(*event.violations)
+        if batch.violations:
+            raise (InvalidRequest if batch.invalid else NotFound)(batch.violations)
+        return Admitted(batch.news, tuple(batch.rows), Recorded(len(batch.rows), batch.duplicates))
+
+
+@dataclass(slots=True)
+class _Batch:
+    """The events of one call as they are judged one after the other."""
+
+    known: Known
+    news: Known = field(default_factory=Known)
+    rows: list[Row] = field(default_factory=list)
+    duplicates: int = 0
+    violations: list[Violation] = field(default_factory=list)
+    invalid: bool = False
+
+    def click(self, index: int, event: PendingClick) -> None:
+        key = identity("event", event.event_id)
+        if self._is_duplicate(key):
+            return
+        page = self.known.shown.get(identity("page", event.impression_id))
+        if page is None:
+            self._missing(
+                f"events[{index}].click.impression_id",
+                f'no page "{event.impression_id}" was recorded in the last {HORIZON.days} days; '
+                "send the impression_id of a reply, in time",
+            )
+            return
+        if event.document_id not in page.documents:
+            self.wrong(
+                Violation(
+                    f"events[{index}].click.document_id",
+                    f'"{event.document_id}" was not shown on page "{event.impression_id}"; '
+                    "send the id of a document in its results",
+                )
+            )
+            return
+        click = Click(
+            event_id=event.event_id,
+            impression_id=event.impression_id,
+            document_id=event.document_id,
+            position=page.documents.index(event.document_id) + 1,
+            click_time=event.click_time,
+        )
+        self.news.seen.add(key)
+        self.news.clicked[key] = Clicked(page.date, event.impression_id, event.document_id)
+        self.rows.append(click_row(click, page.date))
+
+    def dwell(self, index: int, event: PendingDwell) -> None:
+        key = identity("event", event.event_id)
+        if self._is_duplicate(key):
+            return
+        in_range = 0 <= event.dwell_ms <= MAX_DWELL_MS
+        if not in_range:
+            self.wrong(
+                Violation(
+                    f"events[{index}].dwell.dwell_duration",
+                    f"{event.dwell_ms} ms given; must be 0 to {MAX_DWELL_MS} ms (24 hours)",
+                )
+            )
+        clicked_key = identity("event", event.click_event_id)
+        click = self.news.clicked.get(clicked_key) or self.known.clicked.get(clicked_key)
+        if click is None:
+            self._missing(
+                f"events[{index}].dwell.click_event_id",
+                f'no click "{event.click_event_id}" was recorded in the last {HORIZON.days} days '
+                "or stands earlier in this request; send the event_id of a click",
+            )
+        if click is None or not in_range:
+            return
+        dwell = Dwell(
+            event_id=event.event_id,
+            click_event_id=event.click_event_id,
+            impression_id=click.impression_id,
+            document_id=click.document_id,
+            dwell_ms=event.dwell_ms,
+            censored=event.censored,
+        )
+        self.news.seen.add(key)
+        self.rows.append(dwell_row(dwell, click.date))
+
+    def _is_duplicate(self, key: bytes) -> bool:
+        duplicate = key in self.known.seen or key in self.news.seen
+        self.duplicates += duplicate
+        return duplicate
+
+    def wrong(self, *violations: Violation) -> None:
+        self.violations.extend(violations)
+        self.invalid = True
+
+    def _missing(self, path: str, description: str) -> None:
+        self.violations.append(Violation(path, description))

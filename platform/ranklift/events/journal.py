@@ -1,0 +1,258 @@
+"""`events/journal.db`: what is on disk and not yet in Parquet, and what is valid of the rest.
+
+SQLite in WAL mode with synchronous=FULL: when COMMIT returns, the transaction is on the disk. One
+process at a time writes, the others wait; readers never wait.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, cast
+
+from ranklift.events.known import Admitted, Clicked, Known, Mentions, Shown
+from ranklift.events.rows import Frame, Row
+from ranklift.v1.errors import NotReady
+
+FOLDER_NAME = "events"
+FILE_NAME = "journal.db"
+SCHEMA_VERSION = 1
+# Long enough for another process to write its largest group or to publish an export.
+BUSY_SECONDS = 30.0
+
+_SCHEMA = (
+    # AUTOINCREMENT: a `seq` is never used again, so it can name a file for good.
+    """CREATE TABLE rows (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        frame TEXT NOT NULL,
+        date TEXT NOT NULL,
+        body TEXT NOT NULL
+    ) STRICT""",
+    """CREATE TABLE files (
+        path TEXT PRIMARY KEY,
+        frame TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID""",
+    "CREATE TABLE seen (identity BLOB PRIMARY KEY) STRICT, WITHOUT ROWID",
+    """CREATE TABLE shown (
+        identity BLOB PRIMARY KEY,
+        recorded INTEGER NOT NULL,
+        date TEXT NOT NULL,
+        documents TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX shown_recorded ON shown (recorded)",
+    """CREATE TABLE clicked (
+        identity BLOB PRIMARY KEY,
+        recorded INTEGER NOT NULL,
+        date TEXT NOT NULL,
+        impression_id TEXT NOT NULL,
+        document_id TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX clicked_recorded ON clicked (recorded)",
+    f"PRAGMA user_version = {SCHEMA_VERSION}",
+)
+
+# 64 identities a query: twice as fast as one by one, and no faster with more.
+_LOOK_UP_SIZE = 64
+_SLOTS = "(" + ", ".join("?" * _LOOK_UP_SIZE) + ")"
+_SEEN = "SELECT identity FROM seen WHERE identity IN (?)".replace("(?)", _SLOTS)
+_SHOWN = """SELECT identity, date, documents
+    FROM shown WHERE identity IN (?) AND recorded >= ?""".replace("(?)", _SLOTS)
+_CLICKED = """SELECT identity, date, impression_id, document_id
+    FROM clicked WHERE identity IN (?) AND recorded >= ?""".replace("(?)", _SLOTS)
+
+
+@dataclass(frozen=True, slots=True)
+class ParquetFile:
+    """A file of one frame, by its path below the events folder."""
+
+    path: str
+    frame: Frame
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """The oldest rows that are not in Parquet, and the `seq` of the first and the last."""
+
+    first: int
+    last: int
+    rows: tuple[Row, ...]
+
+
+class Journal:
+    """An open journal, for one thread at a time."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+
+    @classmethod
+    def open(cls, folder: Path) -> Journal:
+        """Open the journal of an events folder for writing; make it when there is none.
+
+        The caller holds the folder's lock, so that only one process makes it.
+
+        Raises:
+            NotReady: the file is no journal, or has a schema that this version does not know.
+        """
+        connection = sqlite3.connect(
+            folder / FILE_NAME, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        journal = cls(connection)
+        try:
+            version = schema_version(connection, folder / FILE_NAME)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            if version == 0:
+                with journal.transaction():
+                    for statement in _SCHEMA:
+                        connection.execute(statement)
+                sync_folder(folder)
+        except BaseException:
+            connection.close()
+            raise
+        return journal
+
+    def close(self) -> None:
+        self.connection.close()
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Run the body in one transaction that is on disk, or nowhere, afterwards."""
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self.connection.execute("COMMIT")
+        except BaseException:
+            # Some failures, a full disk among them, end the transaction by themselves.
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+            raise
+
+    def look_up(self, mentions: Mentions, recorded_since: int) -> Known:
+        """Return what is known of `mentions`; pages and clicks only when recorded in or after the
+        second `recorded_since`."""
+        shown = self._select(_SHOWN, mentions.shown, recorded_since)
+        clicked = self._select(_CLICKED, mentions.clicked, recorded_since)
+        return Known(
+            seen={key for (key,) in self._select(_SEEN, mentions.seen)},
+            shown={key: Shown(date, tuple(json.loads(ids))) for key, date, ids in shown},
+            clicked={key: Clicked(*what) for key, *what in clicked},
+        )
+
+    def append(self, admitted: Admitted, recorded: int) -> None:
+        """Add what a call brings, as recorded in the second `recorded`; within a transaction."""
+        news = admitted.news
+        execute = self.connection.executemany
+        execute("INSERT INTO seen VALUES (?)", ((key,) for key in news.seen))
+        execute(
+            "INSERT INTO shown VALUES (?, ?, ?, ?)",
+            (
+                (key, recorded, page.date, json.dumps(page.documents))
+                for key, page in news.shown.items()
+            ),
+        )
+        execute(
+            "INSERT INTO clicked VALUES (?, ?, ?, ?, ?)",
+            (
+                (key, recorded, click.date, click.impression_id, click.document_id)
+                for key, click in news.clicked.items()
+            ),
+        )
+        execute(
+            "INSERT INTO rows (frame, date, body) VALUES (?, ?, ?)",
+            ((row.frame, row.date, row.body) for row in admitted.rows),
+        )
+
+    def files(self) -> tuple[ParquetFile, ...]:
+        """Return the valid Parquet files by path."""
+        return list_files(self.connection)
+
+    def last_seq(self) -> int:
+        """Return the highest `seq` not in Parquet; 0 when there is none."""
+        (last,) = self.connection.execute("SELECT coalesce(max(seq), 0) FROM rows").fetchone()
+        return int(last)
+
+    def oldest(self, up_to: int, max_rows: int, max_characters: int) -> Chunk | None:
+        """Return the oldest rows with `seq` at most `up_to`, none when there are none.
+
+        Stops after `max_rows` rows, and after the row that reaches `max_characters`.
+        """
+        rows: list[Row] = []
+        sequence: list[int] = []
+        characters = 0
+        for seq, frame, date, body in self.connection.execute(
+            "SELECT seq, frame, date, body FROM rows WHERE seq <= ? ORDER BY seq LIMIT ?",
+            (up_to, max_rows),
+        ):
+            sequence.append(seq)
+            rows.append(Row(frame, date, body))
+            characters += len(body)
+            if characters >= max_characters:
+                break
+        return Chunk(sequence[0], sequence[-1], tuple(rows)) if rows else None
+
+    def publish(self, chunk: Chunk, files: Sequence[ParquetFile], recorded_since: int) -> None:
+        """Make `files`, which hold `chunk`, valid in place of its rows, in one transaction.
+
+        Also forgets the pages and clicks recorded before the second `recorded_since`.
+        """
+        with self.transaction():
+            self.connection.executemany(
+                "INSERT INTO files VALUES (?, ?)", ((file.path, file.frame) for file in files)
+            )
+            self.connection.execute(
+                "DELETE FROM rows WHERE seq BETWEEN ? AND ?", (chunk.first, chunk.last)
+            )
+            self.connection.execute("DELETE FROM shown WHERE recorded < ?", (recorded_since,))
+            self.connection.execute("DELETE FROM clicked WHERE recorded < ?", (recorded_since,))
+
+    def _select(
+        self, query: str, identities: Iterable[bytes], *parameters: int
+    ) -> Iterator[tuple[Any, ...]]:
+        rest = iter(identities)
+        while batch := list(islice(rest, _LOOK_UP_SIZE)):
+            # NULL is in no list, so it fills the slots that are left.
+            unused = [None] * (_LOOK_UP_SIZE - len(batch))
+            yield from self.connection.execute(query, (*batch, *unused, *parameters))
+
+
+def list_files(connection: sqlite3.Connection) -> tuple[ParquetFile, ...]:
+    """Return the valid Parquet files by path."""
+    rows = connection.execute("SELECT path, frame FROM files ORDER BY path")
+    return tuple(ParquetFile(path, frame) for path, frame in rows)
+
+
+def schema_version(connection: sqlite3.Connection, path: Path) -> int:
+    """Return the version of the schema of the journal at `path`, 0 when it is empty.
+
+    Raises:
+        NotReady: the file is no journal, or has a schema that this version does not know.
+    """
+    try:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.OperationalError):
+            raise
+        raise NotReady.of("", f"{path} is not an event journal ({error}); move it away") from error
+    if version == SCHEMA_VERSION or (version == 0 and tables == 0):
+        return cast(int, version)
+    raise NotReady.of(
+        "",
+        f"{path} has schema version {version}, this ranklift knows version {SCHEMA_VERSION}; "
+        "use the ranklift that wrote it, or another RANKLIFT_HOME",
+    )
+
+
+def sync_folder(folder: Path) -> None:
+    """Put the names of new files on disk, not only their contents."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

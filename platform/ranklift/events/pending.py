@@ -1,0 +1,46 @@
+"""What callers ask to record about pages that were shown, as frozen values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from ranklift.v1.errors import Violation
+
+
+@dataclass(frozen=True, slots=True)
+class PendingClick:
+    """A click that is not checked against its page yet; `click_time` is aware."""
+
+    event_id: str
+    impression_id: str
+    document_id: str
+    click_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PendingDwell:
+    """A dwell that is not checked against its click yet, in whole milliseconds."""
+
+    event_id: str
+    click_event_id: str
+    dwell_ms: int
+    censored: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """An event that cannot be read; it keeps its place, so that a refusal names every bad event."""
+
+    violations: tuple[Violation, ...]
+
+
+Pending = PendingClick | PendingDwell | Malformed
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What became of the events of one call: recorded now, or recorded before."""
+
+    recorded: int
+    duplicates: int

@@ -1,0 +1,162 @@
+"""One record on its way to a frame: as JSON in the journal, as typed columns in Parquet.
+
+A row's JSON has the columns of its frame by name. Instants are whole microseconds since 1970,
+so that they, like every other value, come back exactly.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Any, Literal
+
+import polars as pl
+
+from ranklift.events.values import Click, Document, Dwell, Page
+from ranklift.v1.errors import InvalidRequest
+
+Frame = Literal["pages", "clicks", "dwells", "documents"]
+
+INSTANT = pl.Datetime("us", "UTC")
+ASSIGNMENT = pl.Struct(
+    {
+        "experiment": pl.String(),
+        "revision": pl.Int64(),
+        "layer": pl.String(),
+        "arm": pl.String(),
+        "unit_id": pl.String(),
+        "bucket": pl.Int32(),
+    }
+)
+# docs/architecture.md, "Event frames".
+SCHEMAS: Mapping[Frame, pl.Schema] = {
+    "pages": pl.Schema(
+        {
+            "impression_id": pl.String(),
+            "page_time": INSTANT,
+            "user_id": pl.String(),
+            "session_id": pl.String(),
+            "query": pl.String(),
+            "documents": pl.List(pl.String()),
+            "scores": pl.List(pl.Float64()),
+            "model": pl.String(),
+            "version": pl.String(),
+            "digest": pl.String(),
+            "assignments": pl.List(ASSIGNMENT),
+            "fallback_reason": pl.String(),
+            "latency_ms": pl.Float64(),
+        }
+    ),
+    "clicks": pl.Schema(
+        {
+            "event_id": pl.String(),
+            "impression_id": pl.String(),
+            "document_id": pl.String(),
+            "position": pl.Int32(),
+            "click_time": INSTANT,
+        }
+    ),
+    "dwells": pl.Schema(
+        {
+            "event_id": pl.String(),
+            "click_event_id": pl.String(),
+            "impression_id": pl.String(),
+            "document_id": pl.String(),
+            "dwell_ms": pl.Int64(),
+            "censored": pl.Boolean(),
+        }
+    ),
+    "documents": pl.Schema(
+        {
+            "document_id": pl.String(),
+            "digest": pl.String(),
+            "title": pl.String(),
+            "text": pl.String(),
+        }
+    ),
+}
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A record of `frame` as JSON; `date` (YYYY-MM-DD, UTC) is that of its page."""
+
+    frame: Frame
+    date: str
+    body: str
+
+
+def date_of(page: Page) -> str:
+    """Return the date, in UTC, that a page and all that follows from it are filed under."""
+    return page.page_time.astimezone(UTC).date().isoformat()
+
+
+def page_row(page: Page) -> Row:
+    """Return the row of a page.
+
+    Raises:
+        InvalidRequest: a number that is not finite, or text that is not Unicode.
+    """
+    return Row("pages", date_of(page), _encode(page))
+
+
+def click_row(click: Click, date: str) -> Row:
+    """Return the row of a click; raises as `page_row`."""
+    return Row("clicks", date, _encode(click))
+
+
+def dwell_row(dwell: Dwell, date: str) -> Row:
+    """Return the row of a dwell; raises as `page_row`."""
+    return Row("dwells", date, _encode(dwell))
+
+
+def document_row(document: Document, digest: str, date: str) -> Row:
+    """Return the row of a document; raises as `page_row`."""
+    return Row("documents", date, _encode(_plain(document) | {"digest": digest}))
+
+
+def document_digest(document: Document) -> str:
+    """Return "sha256:<hex>" of a document's title and text.
+
+    The title's length goes first: otherwise ("ab", "c") and ("a", "bc") were one document.
+    """
+    title = document.title.encode("utf-8", "surrogatepass")
+    text = document.text.encode("utf-8", "surrogatepass")
+    return "sha256:" + sha256(b"%d:%b%b" % (len(title), title, text)).hexdigest()
+
+
+def decode(frame: Frame, bodies: Sequence[str]) -> pl.DataFrame:
+    """Return rows of one frame as a data frame with the frame's schema."""
+    schema = SCHEMAS[frame]
+    stored = {name: pl.Int64() if dtype == INSTANT else dtype for name, dtype in schema.items()}
+    values = pl.Series("body", bodies, dtype=pl.String).str.json_decode(pl.Struct(stored))
+    return values.struct.unnest().cast(schema)
+
+
+def _plain(value: Any) -> Any:
+    """Return a dataclass or an instant as what JSON has."""
+    if isinstance(value, datetime):
+        return (value - _EPOCH) // _MICROSECOND
+    return {field.name: getattr(value, field.name) for field in fields(value)}
+
+
+_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
+
+
+def _encode(value: object) -> str:
+    try:
+        body = _json.encode(value)
+        # Half a surrogate pair passes the encoder and would fail as late as in the database,
+        # where it would take its neighbours in the transaction with it.
+        body.encode()
+    except ValueError as error:
+        raise InvalidRequest.of(
+            "", f"cannot be recorded: {error}; send finite numbers and Unicode text"
+        ) from error
+    return body

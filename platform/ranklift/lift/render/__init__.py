@@ -1,0 +1,1 @@
+"""A lift report for people and programs: terminal table, JSON, HTML page, protocol message."""

@@ -1,0 +1,69 @@
+"""LiftService over gRPC."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Protocol
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from grpc import aio
+
+from ranklift.lift.render.as_proto import to_proto
+from ranklift.lift.report import LiftReport, lift_report
+from ranklift.lift.sums import EventTables
+from ranklift.store.values import RegisteredExperiment
+from ranklift.v1 import lift_pb2, lift_pb2_grpc
+from ranklift.v1.errors import InvalidRequest, NotFound
+
+
+class Experiments(Protocol):
+    """Where experiments are looked up."""
+
+    def get(self, name: str) -> RegisteredExperiment:
+        """Return the experiment, or raise NotFound."""
+        ...
+
+
+class LiftServicer(lift_pb2_grpc.LiftServiceServicer):
+    """Computes a report per call, in a thread, from what `read_events` sees at that moment."""
+
+    def __init__(self, experiments: Experiments, read_events: Callable[[], EventTables]) -> None:
+        self._experiments = experiments
+        self._read_events = read_events
+
+    async def GetLiftReport(  # noqa: N802 - the protocol's name
+        self,
+        request: lift_pb2.GetLiftReportRequest,
+        context: aio.ServicerContext[lift_pb2.GetLiftReportRequest, lift_pb2.GetLiftReportResponse],
+    ) -> lift_pb2.GetLiftReportResponse:
+        if not request.experiment:
+            raise InvalidRequest.of(
+                "experiment", 'is empty; name an experiment, e.g. "student-vs-bm25"'
+            )
+        start = _instant("start_time", request.start_time, request.HasField("start_time"))
+        end = _instant("end_time", request.end_time, request.HasField("end_time"))
+        report = await asyncio.to_thread(self._report, request.experiment, start, end)
+        return lift_pb2.GetLiftReportResponse(report=to_proto(report))
+
+    def _report(self, name: str, start: datetime | None, end: datetime | None) -> LiftReport:
+        try:
+            registered = self._experiments.get(name)
+        except NotFound as error:
+            raise NotFound.of(
+                "experiment",
+                f'there is no experiment "{name}"; "ranklift experiment list" names them',
+            ) from error
+        return lift_report(registered, self._read_events(), start=start, end=end)
+
+
+def _instant(field: str, message: Timestamp, given: bool) -> datetime | None:
+    if not given:
+        return None
+    try:
+        return message.ToDatetime(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
+        raise InvalidRequest.of(
+            field, "is not an instant between the years 1 and 9999; send valid seconds and nanos"
+        ) from error

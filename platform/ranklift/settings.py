@@ -1,0 +1,146 @@
+"""Every setting of an installation, read once and validated once.
+
+Later sources win: defaults < ranklift.toml < RANKLIFT_* < command-line flags. A
+nested setting is spelled with two underscores in the environment:
+RANKLIFT_GATEWAY__ADDRESS.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from ranklift.v1.errors import InvalidRequest, Violation
+
+CONFIG_FILE = "ranklift.toml"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class GatewaySettings(_Section):
+    """The gateway and the services beside it.
+
+    `rankers` are the addresses it forwards to. `deadline_seconds` holds for
+    callers that set none.
+    """
+
+    address: str = "127.0.0.1:7400"
+    rankers: tuple[str, ...] = ("127.0.0.1:7401",)
+    deadline_seconds: float = Field(default=5.0, gt=0)
+
+
+class RankerSettings(_Section):
+    """A ranker server. `threads` is what one forward pass may use; 0 takes all cores."""
+
+    address: str = "127.0.0.1:7401"
+    threads: int = Field(default=0, ge=0)
+
+
+class LimitSettings(_Section):
+    """What one ranking call may hold."""
+
+    max_documents: int = Field(default=1_000, ge=1)
+    max_text_chars: int = Field(default=100_000, ge=1)
+
+
+class EventSettings(_Section):
+    """The event log: how often recorded events move into Parquet files."""
+
+    export_seconds: float = Field(default=60.0, gt=0)
+
+
+class RetrainSettings(_Section):
+    """Retraining. `steps` is the length of a run. `click_weight` is the weight of a margin loss
+    on clicked documents beside the teacher's scores. `judgments` is a folder in BEIR layout that
+    new versions are compared on; held-out clicks are used when it is empty."""
+
+    steps: int = Field(default=600, ge=1)
+    click_weight: float = Field(default=0.1, ge=0)
+    judgments: str = ""
+    seed: int = Field(default=0, ge=0)
+
+
+class Settings(BaseSettings):
+    """The settings tree of one installation."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="RANKLIFT_",
+        env_nested_delimiter="__",
+        toml_file=CONFIG_FILE,
+        frozen=True,
+        extra="forbid",
+    )
+
+    home: Path = Path(".ranklift")
+    registry: str = ""
+    gateway: GatewaySettings = GatewaySettings()
+    ranker: RankerSettings = RankerSettings()
+    limits: LimitSettings = LimitSettings()
+    events: EventSettings = EventSettings()
+    retrain: RetrainSettings = RetrainSettings()
+
+    @property
+    def registry_url(self) -> str:
+        """The registry's SQLAlchemy URL: `registry`, or a SQLite file under the home."""
+        return self.registry or f"sqlite:///{self.home.absolute() / 'registry.db'}"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def load_settings(**flags: Any) -> Settings:
+    """Return the settings; `flags` are the ones given on the command line, None for not given.
+
+    Raises:
+        InvalidRequest: a value is wrong, or ranklift.toml or the environment
+            names a setting that does not exist.
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+    _refuse_unknown_environment()
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        raise InvalidRequest(
+            [
+                Violation(".".join(map(str, item["loc"])), item["msg"].lower())
+                for item in error.errors()
+            ]
+        ) from error
+    except ValueError as error:  # the TOML itself
+        raise InvalidRequest.of(CONFIG_FILE, str(error)) from error
+
+
+def _refuse_unknown_environment() -> None:
+    """A misspelled variable would be ignored in silence, and so would the wish behind it."""
+    known = {f"RANKLIFT_{name}".upper() for name in Settings.model_fields}
+    unknown = [
+        variable
+        for variable in os.environ
+        if variable.startswith("RANKLIFT_") and variable.split("__")[0] not in known
+    ]
+    if unknown:
+        raise InvalidRequest(
+            [
+                Violation(name, f"no such setting; known: {', '.join(sorted(known))}")
+                for name in unknown
+            ]
+        )

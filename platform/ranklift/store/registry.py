@@ -1,0 +1,53 @@
+"""The registry as one value: its engine and its repositories."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Engine
+
+from ranklift.store.database import check_schema, open_engine, utc_now
+from ranklift.store.experiments import Experiments
+from ranklift.store.models import Models
+from ranklift.store.runs import Runs
+from ranklift.store.schedules import Schedules
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """What one installation knows of experiments, models, schedules and runs."""
+
+    engine: Engine
+    experiments: Experiments
+    models: Models
+    schedules: Schedules
+    runs: Runs
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.engine.dispose()
+
+
+def open_registry(url: str, *, clock: Callable[[], datetime] = utc_now) -> Registry:
+    """Open the registry at `url`, a SQLite or a PostgreSQL URL.
+
+    Raises:
+        InvalidRequest: not such a URL.
+        NotReady: its schema is not this version's.
+        Unreachable: the database does not answer.
+    """
+    engine = open_engine(url)
+    try:
+        check_schema(engine)
+    except BaseException:
+        engine.dispose()
+        raise
+    return Registry(
+        engine=engine,
+        experiments=Experiments(engine, clock=clock),
+        models=Models(engine, clock=clock),
+        schedules=Schedules(engine),
+        runs=Runs(engine, clock=clock),
+    )

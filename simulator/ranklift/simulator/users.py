@@ -1,0 +1,198 @@
+"""Who searches, when and for what: users, their visits and their pages.
+
+Nothing here depends on what any ranker shows, so the same pages are asked for
+in every arm.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import gammaincinv, ndtri, pdtrik
+
+from ranklift.clicks.keys import Keys, Purpose, extend, hash_ids, uniform
+from ranklift.v1.errors import InvalidRequest, Violation
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Population:
+    """How many users there are and how they search.
+
+    Pages per user are 1 + Poisson(Gamma): the mean is `pages_per_user`, and
+    `activity_shape` is the Gamma's shape, small for a few users who search a
+    lot. The odds that a user clicks are multiplied by a log-normal propensity,
+    and the dwell by a log-normal factor, with these standard deviations of the
+    logarithm. After a page the visit goes on with `continue_probability`, after
+    a gap of exponential length. The n-th most popular query is asked with
+    probability proportional to n^-`query_exponent`. Visits are spread evenly
+    over `span` from `start`.
+    """
+
+    users: int = 2_000
+    pages_per_user: float = 2.5
+    activity_shape: float = 1.0
+    propensity_sigma: float = 0.6
+    dwell_sigma: float = 0.35
+    continue_probability: float = 0.5
+    mean_gap: timedelta = timedelta(seconds=60)
+    query_exponent: float = 0.7
+    start: datetime = datetime(2025, 1, 6, tzinfo=UTC)
+    span: timedelta = timedelta(days=7)
+
+    def __post_init__(self) -> None:
+        checks = {
+            "users": (self.users >= 1, "at least 1"),
+            "pages_per_user": (self.pages_per_user >= 1, "at least 1"),
+            "activity_shape": (self.activity_shape > 0, "above 0"),
+            "propensity_sigma": (self.propensity_sigma >= 0, "at least 0"),
+            "dwell_sigma": (self.dwell_sigma >= 0, "at least 0"),
+            "continue_probability": (0 <= self.continue_probability < 1, "in [0, 1)"),
+            "start": (self.start.tzinfo is not None, "an instant with a time zone"),
+            "span": (self.span > timedelta(0), "longer than 0"),
+        }
+        violations = [
+            Violation(f"population.{name}", f"{getattr(self, name)}, must be {allowed}")
+            for name, (right, allowed) in checks.items()
+            if not right
+        ]
+        if violations:
+            raise InvalidRequest(violations)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Users:
+    """What sets each user apart; arrays of shape (users,)."""
+
+    log_propensity: NDArray[np.float64]  # added to the logit of a click
+    log_dwell: NDArray[np.float64]  # added to the mean of log dwell
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pages:
+    """The pages that will be asked for, by user and then in time; arrays of shape (pages,).
+
+    `key` is the hash of (seed, user, visit, step) that every draw on the page
+    starts from.
+    """
+
+    user: NDArray[np.int64]  # index
+    visit: NDArray[np.int64]  # of the user, from 0
+    step: NDArray[np.int64]  # of the visit, from 0
+    query: NDArray[np.int64]  # index
+    time_us: NDArray[np.int64]  # microseconds since 1970, UTC
+    key: Keys
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def __getitem__(self, rows: slice | NDArray[np.int64]) -> Pages:
+        return Pages(
+            self.user[rows],
+            self.visit[rows],
+            self.step[rows],
+            self.query[rows],
+            self.time_us[rows],
+            self.key[rows],
+        )
+
+
+def users_of(population: Population, seed: int) -> Users:
+    """Return the users; the first n of a larger population are the same users."""
+    key = extend(np.uint64(seed), np.arange(population.users))
+    propensity = ndtri(uniform(extend(key, Purpose.PROPENSITY)))
+    dwell = ndtri(uniform(extend(key, Purpose.DWELL_EFFECT)))
+    return Users(population.propensity_sigma * propensity, population.dwell_sigma * dwell)
+
+
+def activity_of(population: Population, seed: int) -> NDArray[np.int64]:
+    """Return the number of pages of each user, at least 1; shape (users,)."""
+    key = extend(np.uint64(seed), np.arange(population.users))
+    gamma = gammaincinv(population.activity_shape, uniform(extend(key, Purpose.ACTIVITY)))
+    rate = np.asarray(
+        gamma * (population.pages_per_user - 1) / population.activity_shape, dtype=np.float64
+    )
+    return 1 + _poisson(rate, uniform(extend(key, Purpose.PAGES)))
+
+
+def pages_of(population: Population, query_ids: tuple[str, ...], seed: int) -> Pages:
+    """Return every page that the population asks for, the same in every arm."""
+    pages = activity_of(population, seed)
+    user = np.repeat(np.arange(population.users), pages)
+    first = np.cumsum(pages) - pages  # each user's first row
+    nth = np.arange(len(user)) - first[user]
+    visit, step = _visits(population, seed, user, nth, first)
+    key = extend(np.uint64(seed), user, visit, step)
+    return Pages(
+        user=user,
+        visit=visit,
+        step=step,
+        query=_queries(population, query_ids, seed, key),
+        time_us=_times(population, seed, user, visit, step, key),
+        key=key,
+    )
+
+
+def _poisson(rate: NDArray[np.float64], u: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the smallest k with P(Poisson(rate) <= k) >= u; 0 for rate 0."""
+    # pdtrik inverts the continuous extension of the distribution function in k.
+    with np.errstate(invalid="ignore"):
+        k = np.where(u <= np.exp(-rate), 0.0, np.ceil(pdtrik(u, rate)))
+    return k.astype(np.int64)
+
+
+def _visits(
+    population: Population,
+    seed: int,
+    user: NDArray[np.int64],
+    nth: NDArray[np.int64],
+    first: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return visit and step of each page: a visit has 1 + geometric pages."""
+    u = uniform(extend(np.uint64(seed), user, nth, Purpose.CONTINUE))
+    opens = (nth == 0) | (u >= population.continue_probability)
+    number = np.cumsum(opens)  # of the visit, over all users, from 1
+    row = np.arange(len(user))
+    opened = np.maximum.accumulate(np.where(opens, row, 0))  # first row of the page's visit
+    return number - number[first[user]], row - opened
+
+
+def _queries(
+    population: Population, query_ids: tuple[str, ...], seed: int, key: Keys
+) -> NDArray[np.int64]:
+    # Popularity is drawn by query id, so a query stays popular when others are added.
+    draws = uniform(extend(np.uint64(seed), hash_ids(query_ids), Purpose.QUERY_POPULARITY))
+    popularity = np.argsort(draws).astype(np.int64)
+    weight = np.arange(1, len(query_ids) + 1) ** -population.query_exponent
+    cumulative = np.cumsum(weight) / weight.sum()
+    nth = np.searchsorted(cumulative[:-1], uniform(extend(key, Purpose.QUERY)), side="right")
+    return np.take(popularity, nth)
+
+
+def _times(
+    population: Population,
+    seed: int,
+    user: NDArray[np.int64],
+    visit: NDArray[np.int64],
+    step: NDArray[np.int64],
+    key: Keys,
+) -> NDArray[np.int64]:
+    """Return page times within the span, in order for each user."""
+    span = population.span // _MICROSECOND
+    opens = step == 0
+    arrival = uniform(extend(np.uint64(seed), user[opens], visit[opens], Purpose.ARRIVAL)) * span
+    in_order = np.take(arrival, np.lexsort((arrival, user[opens])))  # visits by user and time
+    mean_gap = population.mean_gap / _MICROSECOND
+    gap = np.where(opens, 0.0, -np.log(uniform(extend(key, Purpose.GAP))) * mean_gap)
+    elapsed = np.cumsum(gap)
+    of_visit = np.cumsum(opens) - 1  # row in the visits
+    offset = in_order[of_visit] + elapsed - elapsed[opens][of_visit]
+    within = np.minimum(offset, span - 1).astype(np.int64)
+    # A visit can reach into the user's next one; then the pages take turns.
+    by_user_and_time = np.take(within, np.lexsort((within, user)))
+    return by_user_and_time + (population.start - _EPOCH) // _MICROSECOND

@@ -1,0 +1,133 @@
+"""A world: what can be found, who searches, and how they behave."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+
+from ranklift.clicks.keys import hash_id
+from ranklift.simulator.behaviour import NO_DOCUMENT, Behaviour, Shown
+from ranklift.simulator.collections import Collection
+from ranklift.simulator.users import Pages, Population, Users, pages_of, users_of
+from ranklift.v1.errors import InvalidRequest, Violation
+
+USER_DIGITS = 7
+# Query id -> the ids of the documents shown, best first.
+Rankings: TypeAlias = Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything that decides what happens, down to the last click.
+
+    `name` begins the ids of users, sessions and pages, so two worlds played
+    into one log need two names. `candidates` are the documents that are ranked
+    for each query, in the order in which they are sent; only queries with
+    candidates are asked. `seed` is in [0, 2^64).
+
+    Raises:
+        InvalidRequest: a field is out of range, or `candidates` name what the
+            collection does not have.
+    """
+
+    name: str
+    seed: int
+    collection: Collection
+    candidates: Mapping[str, tuple[str, ...]]
+    population: Population = field(default_factory=Population)
+    behaviour: Behaviour = field(default_factory=Behaviour)
+
+    def __post_init__(self) -> None:
+        violations = []
+        if not re.fullmatch(r"[a-z0-9_-]{1,64}", self.name):
+            violations.append(
+                Violation(
+                    "world.name",
+                    f'"{self.name}", must be 1 to 64 lower-case letters, digits, - or _',
+                )
+            )
+        if not 0 <= self.seed < 2**64:
+            violations.append(Violation("world.seed", f"{self.seed}, must be in [0, 2^64)"))
+        if not self.candidates:
+            violations.append(
+                Violation("world.candidates", "none; give at least one query its candidates")
+            )
+        for query_id, document_ids in self.candidates.items():
+            problem = self._problem(query_id, document_ids)
+            if problem:
+                violations.append(Violation(f'world.candidates["{query_id}"]', problem))
+        if violations:
+            raise InvalidRequest(violations)
+
+    def _problem(self, query_id: str, document_ids: tuple[str, ...]) -> str:
+        if query_id not in self.collection.queries:
+            return "is not a query of the collection"
+        if not document_ids:
+            return "is empty; leave the query out"
+        if len(set(document_ids)) < len(document_ids):
+            return "names a document twice; a page shows it once"
+        unknown = [d for d in document_ids if d not in self.collection.documents]
+        return f'document "{unknown[0]}" is not in the collection' if unknown else ""
+
+    @property
+    def query_ids(self) -> tuple[str, ...]:
+        """The queries that are asked; `Pages.query` indexes them."""
+        return tuple(self.candidates)
+
+    def users(self) -> Users:
+        """Return who searches."""
+        return users_of(self.population, self.seed)
+
+    def pages(self) -> Pages:
+        """Return the pages that will be asked for, whichever ranker answers."""
+        return pages_of(self.population, self.query_ids, self.seed)
+
+    def user_id(self, user: int) -> str:
+        return f"{self.name}-{user:0{USER_DIGITS}d}"
+
+    def session_id(self, user: int, visit: int) -> str:
+        return f"{self.user_id(user)}-{visit}"
+
+    def page_id(self, user: int, visit: int, step: int) -> str:
+        """Return the id of a page; it is also the id of its request and impression."""
+        return f"{self.session_id(user, visit)}-{step}"
+
+
+def event_ids(page_id: str, position: int) -> tuple[str, str]:
+    """Return the ids of the click at a 1-based position of a page, and of the dwell after it."""
+    return f"{page_id}-c{position}", f"{page_id}-d{position}"
+
+
+def shown(world: World, rankings: Iterable[tuple[str, Sequence[str]]]) -> Shown:
+    """Return the pages that show the given (query id, document ids, best first), one a row."""
+    rows = list(rankings)
+    size = world.behaviour.page_size
+    document = np.zeros((len(rows), size), dtype=np.uint64)
+    grade = np.full((len(rows), size), NO_DOCUMENT, dtype=np.int64)
+    for row, (query_id, document_ids) in enumerate(rows):
+        for rank, document_id in enumerate(document_ids[:size]):
+            document[row, rank] = hash_id(document_id)
+            grade[row, rank] = world.collection.grade(query_id, document_id)
+    return Shown(document, grade)
+
+
+def shown_by_query(world: World, rankings: Rankings) -> Shown:
+    """Return the page that `rankings` shows for each query, in the order of `query_ids`.
+
+    Raises:
+        InvalidRequest: a query has no ranking, or one that repeats a document.
+    """
+    for query_id in world.query_ids:
+        if query_id not in rankings:
+            raise InvalidRequest.of(
+                f'rankings["{query_id}"]', "is missing; rank every query with candidates"
+            )
+        if len(set(rankings[query_id])) < len(rankings[query_id]):
+            raise InvalidRequest.of(
+                f'rankings["{query_id}"]', "names a document twice; a page shows it once"
+            )
+    return shown(world, ((query_id, rankings[query_id]) for query_id in world.query_ids))

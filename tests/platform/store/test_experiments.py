@@ -1,0 +1,358 @@
+"""What the registry promises of experiments, on every database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from threading import Barrier
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+
+from ranklift.store.database import open_engine, writing
+from ranklift.store.experiments import Experiments
+from ranklift.store.registry import Registry
+from ranklift.store.values import (
+    Arm,
+    Decision,
+    Experiment,
+    ExperimentState,
+    Lineage,
+    ModelRef,
+    ModelVersion,
+    RegisteredExperiment,
+    Unit,
+)
+from ranklift.v1.errors import (
+    AlreadyExists,
+    Conflict,
+    InvalidRequest,
+    NotFound,
+    NotReady,
+    RequestError,
+)
+
+DRAFT, RUNNING, PAUSED, CONCLUDED = (
+    ExperimentState.DRAFT,
+    ExperimentState.RUNNING,
+    ExperimentState.PAUSED,
+    ExperimentState.CONCLUDED,
+)
+NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
+OLD, NEW = ModelRef("bm25", "1"), ModelRef("student", "1")
+
+
+@pytest.fixture
+def experiments(registry: Registry) -> Experiments:
+    for ref in (OLD, NEW):
+        registry.models.register(
+            ModelVersion(ref, "encoder", "sha256:" + "0" * 64, "fp32", "m", Lineage("sft"), NOON)
+        )
+    return registry.experiments
+
+
+@pytest.fixture
+def rivals(registry_url: str, experiments: Experiments) -> Iterator[list[Experiments]]:
+    """The same registry as several processes would see it: an engine each."""
+    engines = [open_engine(registry_url) for _ in range(6)]
+    yield [Experiments(engine) for engine in engines]
+    for engine in engines:
+        engine.dispose()
+
+
+def experiment(name: str = "bert", **changes: object) -> Experiment:
+    made = Experiment(
+        name=name,
+        arms=(Arm("old", 7_500, OLD), Arm("new", 2_500, NEW)),
+        control="old",
+        salt=f"default/{name}",
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def start(experiments: Experiments, name: str, etag: str = "") -> RegisteredExperiment:
+    return experiments.transition(
+        name, RUNNING, allowed_from=(DRAFT, PAUSED), actor="ann", reason="go", etag=etag
+    )
+
+
+def pause(experiments: Experiments, name: str) -> RegisteredExperiment:
+    return experiments.transition(name, PAUSED, allowed_from=(RUNNING,), actor="ann", reason="look")
+
+
+def fields(error: pytest.ExceptionInfo[RequestError]) -> list[str]:
+    return [violation.field for violation in error.value.violations]
+
+
+def test_what_is_created_is_what_is_read(experiments: Experiments) -> None:
+    full = experiment(
+        layer="ranking",
+        unit=Unit.SESSION,
+        traffic_share=1,
+        control="new",
+        primary_metric="user_ctr",
+        owner="search",
+        hypothesis="more clicks — für alle",
+        planned_end=datetime(2026, 6, 1, 2, 30, 0, 123_456, timezone(timedelta(hours=2))),
+    )
+    made = experiments.create(full, actor="ann", request_id="r-1")
+    assert made == experiments.get("bert")
+    assert made.experiment == full
+    assert (made.state, made.revision, made.request_id) == (DRAFT, 1, "r-1")
+    assert [(r.number, r.state, r.actor) for r in made.revisions] == [(1, DRAFT, "ann")]
+    assert made.created.tzinfo is UTC
+
+
+def test_a_repeated_request_returns_the_first_result(experiments: Experiments) -> None:
+    first = experiments.create(experiment(), actor="ann", request_id="r-1")
+    assert experiments.create(experiment(), actor="bob", request_id="r-1") == first
+    assert experiments.version() == 1
+
+
+def test_a_repeated_request_with_other_content_is_refused(experiments: Experiments) -> None:
+    experiments.create(experiment(), actor="ann", request_id="r-1")
+    with pytest.raises(AlreadyExists, match='made experiment "bert" with other content') as error:
+        experiments.create(experiment("other"), actor="ann", request_id="r-1")
+    assert fields(error) == ["request_id"]
+
+
+def test_a_name_is_taken_once(experiments: Experiments) -> None:
+    experiments.create(experiment(), actor="ann", request_id="r-1")
+    with pytest.raises(AlreadyExists) as error:
+        experiments.create(experiment(), actor="ann", request_id="r-2")
+    assert fields(error) == ["name"]
+
+
+def test_an_arm_needs_a_registered_version_and_each_missing_one_is_named(
+    experiments: Experiments,
+) -> None:
+    arms = (
+        Arm("a", 4_000, ModelRef("absent", "1")),
+        Arm("b", 3_000, OLD),
+        Arm("c", 3_000, ModelRef("student", "9")),
+    )
+    with pytest.raises(NotFound, match="student@9 is not registered") as error:
+        experiments.create(experiment(arms=arms, control="b"), actor="ann")
+    assert fields(error) == ["arms[0].model", "arms[2].model"]
+    assert experiments.list() == ([], "")
+
+
+def test_a_control_that_is_no_arm_and_shares_that_do_not_sum_to_1_are_refused(
+    experiments: Experiments,
+) -> None:
+    with pytest.raises(InvalidRequest, match='"absent" is not an arm'):
+        experiments.create(experiment(control="absent"), actor="ann")
+    with pytest.raises(InvalidRequest, match=r"the shares sum to 0\.75, must sum to 1"):
+        experiments.create(experiment(arms=experiment().arms[:1]), actor="ann")
+
+
+def test_an_unknown_name_is_not_found(experiments: Experiments) -> None:
+    for call in (experiments.get, lambda name: start(experiments, name)):
+        with pytest.raises(NotFound, match='no experiment "absent"') as error:
+            call("absent")
+        assert fields(error) == ["name"]
+
+
+def test_the_life_of_an_experiment_is_on_record(experiments: Experiments) -> None:
+    experiments.create(experiment(), actor="ann")
+    first = start(experiments, "bert")
+    pause(experiments, "bert")
+    again = start(experiments, "bert")
+    assert again.started == first.started
+    assert experiments.running() == (again,)
+    over = experiments.transition(
+        "bert",
+        CONCLUDED,
+        allowed_from=(RUNNING, PAUSED),
+        actor="bob",
+        reason="better",
+        decision=Decision.SHIP,
+    )
+    assert over == experiments.get("bert")
+    assert (over.state, over.decision, over.revision) == (CONCLUDED, Decision.SHIP, 5)
+    assert over.ended == over.updated == over.revisions[-1].created
+    assert [r.state for r in over.revisions] == [DRAFT, RUNNING, PAUSED, RUNNING, CONCLUDED]
+    assert experiments.running() == ()
+
+
+def test_a_state_that_does_not_allow_it_is_named(experiments: Experiments) -> None:
+    experiments.create(experiment(), actor="ann")
+    with pytest.raises(NotReady, match='"bert" is draft, must be running to become paused'):
+        pause(experiments, "bert")
+
+
+def test_a_stale_etag_is_a_conflict_and_changes_nothing(experiments: Experiments) -> None:
+    seen = experiments.create(experiment(), actor="ann").etag
+    started = start(experiments, "bert", seen)
+    pause(experiments, "bert")
+    with pytest.raises(Conflict, match="is stale") as error:
+        start(experiments, "bert", started.etag)
+    assert fields(error) == ["etag"]
+    assert experiments.get("bert").state is PAUSED
+
+
+def test_a_decision_belongs_to_the_conclusion_alone(experiments: Experiments) -> None:
+    experiments.create(experiment(), actor="ann")
+    for to, decision in ((CONCLUDED, None), (RUNNING, Decision.SHIP)):
+        with pytest.raises(InvalidRequest):
+            experiments.transition(
+                "bert", to, allowed_from=(DRAFT,), actor="", reason="", decision=decision
+            )
+
+
+def test_one_experiment_runs_at_a_time(experiments: Experiments) -> None:
+    experiments.create(experiment("first"), actor="ann")
+    experiments.create(experiment("same"), actor="ann")
+    experiments.create(experiment("other", layer="other"), actor="ann")
+    start(experiments, "first")
+    says = '"first" runs in layer "default" already; pause or conclude it first'
+    with pytest.raises(NotReady, match=says):
+        start(experiments, "same")
+    says = '"first" runs in layer "default", and one page has one ranker'
+    with pytest.raises(NotReady, match=says):
+        start(experiments, "other")
+    pause(experiments, "first")
+    assert start(experiments, "other").state is RUNNING
+
+
+def test_of_racing_starts_one_wins(experiments: Experiments, rivals: list[Experiments]) -> None:
+    names = [f"e{i}" for i in range(len(rivals))]
+    for name in names:
+        experiments.create(experiment(name), actor="ann")
+    together = Barrier(len(rivals))
+
+    def attempt(rival: Experiments, name: str) -> str:
+        together.wait(10)
+        try:
+            start(rival, name)
+        except NotReady as error:
+            return str(error)
+        return "won"
+
+    with ThreadPoolExecutor(len(rivals)) as pool:
+        outcomes = list(pool.map(attempt, rivals, names))
+    winner = names[outcomes.index("won")]
+    assert [e.experiment.name for e in experiments.running()] == [winner]
+    losers = [outcome for outcome in outcomes if outcome != "won"]
+    assert len(losers) == len(rivals) - 1
+    assert all(f'"{winner}" runs in layer "default" already' in outcome for outcome in losers)
+
+
+def test_of_racing_changes_of_one_etag_one_wins(
+    experiments: Experiments, rivals: list[Experiments]
+) -> None:
+    etag = experiments.create(experiment(), actor="ann").etag
+    together = Barrier(len(rivals))
+
+    def attempt(rival: Experiments) -> str:
+        together.wait(10)
+        try:
+            start(rival, "bert", etag)
+        except RequestError as error:
+            return error.code
+        return "won"
+
+    with ThreadPoolExecutor(len(rivals)) as pool:
+        outcomes = sorted(pool.map(attempt, rivals))
+    assert outcomes == ["ABORTED"] * (len(rivals) - 1) + ["won"]
+    assert experiments.get("bert").revision == 2
+
+
+def test_racing_creations_of_one_request_make_one_experiment(
+    experiments: Experiments, rivals: list[Experiments]
+) -> None:
+    together = Barrier(len(rivals))
+
+    def attempt(rival: Experiments) -> RegisteredExperiment:
+        together.wait(10)
+        return rival.create(experiment(layer="new"), actor="ann", request_id="r-1")
+
+    with ThreadPoolExecutor(len(rivals)) as pool:
+        made = list(pool.map(attempt, rivals))
+    assert made == [experiments.get("bert")] * len(rivals)
+
+
+def test_the_database_itself_refuses_two_running_experiments(
+    registry: Registry, experiments: Experiments
+) -> None:
+    for name in ("first", "second"):
+        experiments.create(experiment(name), actor="ann")
+    start(experiments, "first")
+    with pytest.raises(IntegrityError), writing(registry.engine) as session:
+        session.execute(
+            text(
+                "UPDATE experiments SET state = 'running', started = created WHERE name = 'second'"
+            )
+        )
+
+
+def test_values_that_contradict_each_other_never_reach_the_tables(
+    registry: Registry, experiments: Experiments
+) -> None:
+    experiments.create(experiment(), actor="ann")
+    for change in (
+        "state = 'unheard_of'",
+        "state = 'running'",
+        "state = 'concluded', ended = created",
+        "decision = 'ship'",
+        "traffic_share = 0",
+        "traffic_share = 10001",
+        "revision = 0",
+        "layer = 'absent'",
+    ):
+        with pytest.raises(IntegrityError), writing(registry.engine) as session:
+            session.execute(text(f"UPDATE experiments SET {change}"))  # noqa: S608
+
+
+def test_pages_of_the_list_join_to_the_whole_list(experiments: Experiments) -> None:
+    names = [f"e{i:02}" for i in range(7)]
+    for name in reversed(names):
+        experiments.create(experiment(name), actor="ann")
+    seen: list[str] = []
+    token = ""
+    for expected in (3, 3, 1):
+        page, token = experiments.list(page_size=3, page_token=token)
+        assert len(page) == expected
+        seen += [e.experiment.name for e in page]
+    assert (seen, token) == (names, "")
+    assert len(experiments.list(page_size=7)[0]) == 7
+    assert experiments.list(page_size=7)[1] == ""
+
+
+def test_the_list_can_be_of_one_state(experiments: Experiments) -> None:
+    for name in ("first", "second"):
+        experiments.create(experiment(name), actor="ann")
+    start(experiments, "second")
+    assert [e.experiment.name for e in experiments.list(DRAFT)[0]] == ["first"]
+    assert [e.experiment.name for e in experiments.list(RUNNING)[0]] == ["second"]
+
+
+def test_a_token_of_no_list_is_refused(experiments: Experiments) -> None:
+    for token in ("nonsense", "é", "WzFd", "WyJhIiwgImIiXQ==", "e30="):
+        with pytest.raises(InvalidRequest) as error:
+            experiments.list(page_token=token)
+        assert fields(error) == ["page_token"]
+
+
+def test_a_page_size_out_of_range_is_refused(experiments: Experiments) -> None:
+    for size in (-1, 1001):
+        with pytest.raises(InvalidRequest, match=r"is not in \[0, 1000\]") as error:
+            experiments.list(page_size=size)
+        assert fields(error) == ["page_size"]
+
+
+def test_the_version_grows_with_every_change_and_with_nothing_else(
+    experiments: Experiments,
+) -> None:
+    assert experiments.version() == 0
+    experiments.create(experiment(), actor="ann")
+    versions = [experiments.version(), experiments.version()]
+    start(experiments, "bert")
+    versions.append(experiments.version())
+    with pytest.raises(NotReady):
+        start(experiments, "bert")
+    versions.append(experiments.version())
+    assert versions == [1, 1, 2, 2]

@@ -1,0 +1,54 @@
+"""Worlds refuse what they could not play."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ranklift.clicks.keys import hash_id
+from ranklift.simulator.behaviour import NO_DOCUMENT
+from ranklift.simulator.world import Rankings, World, shown_by_query
+from ranklift.v1.errors import InvalidRequest
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "message"),
+    [
+        ({"name": "Big World"}, "world.name", "lower-case"),
+        ({"name": ""}, "world.name", "1 to 64"),
+        ({"seed": -1}, "world.seed", "in [0, 2^64)"),
+        ({"candidates": {}}, "world.candidates", "at least one query"),
+        ({"candidates": {"q": ("d00000",)}}, 'world.candidates["q"]', "not a query"),
+        ({"candidates": {"q00000": ()}}, 'world.candidates["q00000"]', "is empty"),
+        ({"candidates": {"q00000": ("x",)}}, 'world.candidates["q00000"]', '"x" is not in'),
+        ({"candidates": {"q00000": ("d00000",) * 2}}, 'world.candidates["q00000"]', "twice"),
+    ],
+)
+def test_impossible_worlds_are_refused(
+    world: World, change: dict[str, Any], field: str, message: str
+) -> None:
+    with pytest.raises(InvalidRequest) as raised:
+        replace(world, **change)
+    assert [violation.field for violation in raised.value.violations] == [field]
+    assert message in str(raised.value)
+
+
+def test_a_page_shows_the_first_results_and_is_padded(world: World) -> None:
+    query_id = world.query_ids[0]
+    rankings: Rankings = {**world.candidates, query_id: world.candidates[query_id][:3]}
+    pages = shown_by_query(world, rankings)
+    assert pages.grade.shape == (len(world.query_ids), world.behaviour.page_size)
+    first, second = pages.document[0].tolist(), pages.document[1].tolist()
+    assert first[:3] == [hash_id(d) for d in rankings[query_id]]
+    assert pages.grade[0, 3:].tolist() == [NO_DOCUMENT] * 7
+    assert second == [hash_id(d) for d in rankings[world.query_ids[1]][:10]]
+
+
+def test_rankings_must_cover_every_query_once(world: World) -> None:
+    query_id = world.query_ids[3]
+    missing = {q: d for q, d in world.candidates.items() if q != query_id}
+    with pytest.raises(InvalidRequest, match=rf'rankings\["{query_id}"\]: is missing'):
+        shown_by_query(world, missing)
+    twice = {**world.candidates, query_id: ("d00000", "d00000")}
+    with pytest.raises(InvalidRequest, match="names a document twice"):
+        shown_by_query(world, twice)
