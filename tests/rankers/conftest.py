@@ -30,6 +30,12 @@ SEED = 7
 SMALL = Size(layers=2, width=32, heads=2, feed_forward=64)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Models this small gain nothing from a second thread, and lose much when it has to wait."""
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def rng() -> np.random.Generator:
     return np.random.default_rng(SEED)
@@ -58,14 +64,14 @@ def clicks(meanings: list[tuple[int, int]]) -> list[ClickedText]:
 def judged(meanings: list[tuple[int, int]]) -> list[RankingList]:
     """Judged lists of the training queries."""
     rng = np.random.default_rng(SEED + 1)
-    return [ranking_list(*meanings[int(i)], rng) for i in rng.integers(60, len(meanings), 200)]
+    return [ranking_list(*meanings[int(i)], rng) for i in rng.integers(60, len(meanings), 400)]
 
 
 @pytest.fixture(scope="session")
 def unjudged(meanings: list[tuple[int, int]]) -> list[RankingList]:
     """Lists of the training queries whose targets say nothing."""
     rng = np.random.default_rng(SEED + 2)
-    lists = [ranking_list(*meanings[int(i)], rng) for i in rng.integers(60, len(meanings), 600)]
+    lists = [ranking_list(*meanings[int(i)], rng) for i in rng.integers(60, len(meanings), 1_000)]
     return [RankingList(x.query, x.documents, (0.0,) * len(x.documents)) for x in lists]
 
 

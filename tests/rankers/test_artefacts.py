@@ -30,9 +30,13 @@ def test_a_manifest_is_read_back_as_written(tmp_path: Path) -> None:
 
 
 def test_a_failure_leaves_nothing_behind(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), new_artefact(tmp_path / "one", MANIFEST) as folder:
-        (folder / "weights").write_bytes(b"123")
-        raise KeyboardInterrupt
+    def interrupted() -> None:
+        with new_artefact(tmp_path / "one", MANIFEST) as folder:
+            (folder / "weights").write_bytes(b"123")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert list(tmp_path.iterdir()) == []
 
 

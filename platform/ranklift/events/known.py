@@ -50,6 +50,11 @@ class Mentions:
     shown: set[bytes] = field(default_factory=set)
     clicked: set[bytes] = field(default_factory=set)
 
+    def add(self, other: Mentions) -> None:
+        self.seen.update(other.seen)
+        self.shown.update(other.shown)
+        self.clicked.update(other.clicked)
+
 
 @dataclass(frozen=True, slots=True)
 class Known:

@@ -44,5 +44,6 @@ def read_snapshot(folder: Path) -> Snapshot:
         connection.execute("BEGIN")
         if schema_version(connection, path) == 0:
             return Snapshot((), ())
+        files = list_files(connection)
         rows = connection.execute("SELECT frame, date, body FROM rows ORDER BY seq")
-        return Snapshot(list_files(connection), tuple(Row(*row) for row in rows))
+        return Snapshot(files, tuple(Row(*row) for row in rows))

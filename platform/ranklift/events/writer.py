@@ -53,6 +53,7 @@ class Call(Protocol):
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     call: Call
+    mentions: Mentions
     future: Future[Recorded]
 
 
@@ -80,8 +81,11 @@ class Writer:
             raise Overloaded.of(
                 "", f"{MAX_WAITING_CALLS} calls wait for the disk already; try again later"
             )
+        # Here and not in the group: what cannot even be read fails its own caller only.
+        mentions = Mentions()
+        call.mention(mentions)
         future: Future[Recorded] = Future()
-        self._put(_Waiting(call, future))
+        self._put(_Waiting(call, mentions, future))
         return future
 
     def run(self, job: Callable[[Journal], T]) -> Future[T]:
@@ -144,7 +148,7 @@ class Writer:
 
     def _answer(self, group: Sequence[_Waiting]) -> None:
         try:
-            outcomes = self._commit([waiting.call for waiting in group])
+            outcomes = self._commit(group)
         except Exception as error:
             log.warning("commit_failed", calls=len(group), error=str(error))
             outcomes = [_refusal(error) for _ in group]
@@ -154,18 +158,18 @@ class Writer:
             else:
                 waiting.future.set_exception(outcome)
 
-    def _commit(self, calls: Sequence[Call]) -> list[Recorded | Exception]:
-        """Judge and write `calls` in one transaction; a refused call leaves no trace in it."""
+    def _commit(self, group: Sequence[_Waiting]) -> list[Recorded | Exception]:
+        """Judge and write calls in one transaction; a refused call leaves no trace in it."""
         outcomes: list[Recorded | Exception] = []
         mentions = Mentions()
-        for call in calls:
-            call.mention(mentions)
+        for waiting in group:
+            mentions.add(waiting.mentions)
         now = self._now()
         with self._journal.transaction():
             known = self._journal.look_up(mentions, cutoff(now))
-            for call in calls:
+            for waiting in group:
                 try:
-                    admitted = call.admit(known)
+                    admitted = waiting.call.admit(known)
                 except Exception as error:
                     outcomes.append(error)
                 else:

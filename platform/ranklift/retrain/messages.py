@@ -129,13 +129,17 @@ def _check_timing(message: pb.Schedule) -> list[Violation]:
     for field, least in (("interval", MIN_INTERVAL), ("window", timedelta(microseconds=1))):
         if not message.HasField(field):  # type: ignore[arg-type]
             continue
-        duration: Duration = getattr(message, field)
-        if not least <= _span(duration) <= MAX_SPAN:
+        try:
+            span = _span(getattr(message, field))
+        except ValueError as error:
+            wrong.append(Violation(field, str(error)))
+            continue
+        if not least <= span <= MAX_SPAN:
             wrong.append(
                 Violation(
                     field,
-                    f"{duration.ToJsonString() if _sane(duration) else 'what was given'} is not "
-                    f"between {least} and {MAX_SPAN.days} days",
+                    f"{span.total_seconds():g} s is not between {least.total_seconds():g} s "
+                    f"and {MAX_SPAN.days} days",
                 )
             )
     return wrong
@@ -158,16 +162,16 @@ def _check_numbers(message: pb.Schedule) -> list[Violation]:
     return wrong
 
 
-def _sane(duration: Duration) -> bool:
-    """Return whether the parts of a duration are within the bounds of its specification."""
-    return abs(duration.seconds) <= 315_576_000_000 and abs(duration.nanos) < 1_000_000_000
-
-
 def _span(duration: Duration) -> timedelta:
-    """Return a duration to the microsecond; one that makes no sense as minus one second."""
-    if not _sane(duration) or duration.seconds * duration.nanos < 0:
-        return timedelta(seconds=-1)
-    return timedelta(seconds=duration.seconds, microseconds=duration.nanos // 1_000)
+    """Return a duration to the microsecond.
+
+    Raises:
+        ValueError: its parts contradict each other or the bounds of a duration.
+    """
+    seconds, nanos = duration.seconds, duration.nanos
+    if abs(seconds) > 315_576_000_000 or abs(nanos) > 999_999_999 or seconds * nanos < 0:
+        raise ValueError(f"{seconds} s and {nanos} ns are no duration")
+    return timedelta(seconds=seconds, microseconds=nanos // 1_000)
 
 
 def _duration(span: timedelta | None) -> Duration | None:

@@ -160,9 +160,7 @@ class RetrainingScheduler:
         if code == REFUSED and state is RunState.RUNNING:
             return
         if not state.over:
-            self._fail(
-                run_id, f"its process ended with exit code {code} in the middle; see its log"
-            )
+            self._fail(run_id, f"its process ended early, with exit code {code}; see its log")
 
     def _launch_next(self) -> None:
         """Launch the oldest queued run unless one is under way: training takes all cores."""

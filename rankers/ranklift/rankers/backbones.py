@@ -40,9 +40,9 @@ class Size:
     feed_forward: int
 
 
-# 0.35 and 0.1 million weights besides a vocabulary of 500.
+# With a vocabulary of 500 words: 270,000 and 70,000 weights.
 TINY_DECODER = Size(layers=2, width=96, heads=4, feed_forward=256)
-TINY_ENCODER = Size(layers=2, width=64, heads=4, feed_forward=128)
+TINY_ENCODER = Size(layers=1, width=64, heads=4, feed_forward=128)
 
 
 def new_decoder(

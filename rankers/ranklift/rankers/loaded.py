@@ -27,16 +27,22 @@ class VersionToLoad:
     digest: str = ""
 
 
+def _set_event() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event
+
+
 @dataclass(slots=True)
 class Loaded:
-    """A version in memory; `calls` counts the ones under way, `idle` is set when there are none."""
+    """A version in memory, and the number of calls under way."""
 
     model: str
     version: str
     digest: str
     ranker: Ranker
     calls: int = 0
-    idle: asyncio.Event = field(default_factory=asyncio.Event)
+    idle: asyncio.Event = field(default_factory=_set_event)
 
     @property
     def name(self) -> str:
@@ -61,6 +67,11 @@ class LoadedVersions:
     def all(self) -> list[Loaded]:
         """Return what is loaded, by model and version."""
         return [self._loaded[key] for key in sorted(self._loaded)]
+
+    def add(self, loaded: Loaded) -> None:
+        """Let a version serve that is ready."""
+        self._loaded[loaded.model, loaded.version] = loaded
+        self._default_model = self._default_model or loaded.model
 
     def select(self, model: str, version: str) -> Loaded:
         """Return the version that answers for `model` and `version`, either of which may be "".
@@ -142,9 +153,7 @@ class LoadedVersions:
             return present
         ranker = await asyncio.to_thread(_load_warm, wanted.folder)
         loaded = Loaded(wanted.model, wanted.version, digest, ranker)
-        loaded.idle.set()
-        self._loaded[key] = loaded
-        self._default_model = self._default_model or wanted.model
+        self.add(loaded)
         await self._announce(loaded.name, True)
         return loaded
 

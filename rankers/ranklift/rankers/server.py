@@ -92,7 +92,7 @@ class RankerServicer(ranking_pb2_grpc.RankingServiceServicer):
         async with self._versions.using(request.model.name, request.model.version) as loaded:
             # A call that is cancelled while it waits for the worker never gets there.
             scored = await asyncio.get_running_loop().run_in_executor(
-                self._worker, _score, loaded.ranker, request, expires
+                self._worker, score_in_time, loaded.ranker, request, expires
             )
         if scored is None:
             await context.abort(
@@ -109,7 +109,10 @@ class Scored:
     started: float
 
 
-def _score(ranker: Ranker, request: ranking.RankRequest, expires: float | None) -> Scored | None:
+def score_in_time(
+    ranker: Ranker, request: ranking.RankRequest, expires: float | None
+) -> Scored | None:
+    """Return the scores of a request, or None when it `expires` (`time.perf_counter`) before."""
     started = time.perf_counter()
     if expires is not None and started >= expires:
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,7 +11,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from ranklift.events import snapshot
 from ranklift.events.frames import read_events, window
+from ranklift.events.journal import ParquetFile, list_files
 from ranklift.events.log import EventLog
 from ranklift.events.pending import PendingClick, PendingDwell
 from ranklift.events.rows import SCHEMAS
@@ -103,6 +106,22 @@ def test_a_reader_keeps_the_instant_at_which_it_looked(home: Path, make_page: Ma
     asyncio.run(scenario())
     assert before.pages.collect().height == 4
     assert read_events(home).pages.collect().height == 6
+
+
+def test_an_export_in_the_middle_of_a_reading_hides_nothing(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def export() -> None:
+        async with await EventLog.open(home) as log:
+            await log.export()
+
+    def then_export(connection: sqlite3.Connection) -> tuple[ParquetFile, ...]:
+        files = list_files(connection)
+        asyncio.run(export())
+        return files
+
+    monkeypatch.setattr(snapshot, "list_files", then_export)
+    assert read_events(home).pages.collect().height == 4
 
 
 @pytest.mark.parametrize(

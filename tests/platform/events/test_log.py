@@ -110,6 +110,7 @@ def test_calls_that_wait_together_are_committed_together_and_judged_apart(
                 good = [start(log.record_events([click(f"c{i % 8}")])) for i in range(9)]
                 bad = start(log.record_events([click("x"), click("y", "nowhere")]))
                 worse = start(log.record_page(make_page("p2", scores=(math.nan,)), []))
+                worst = start(log.record_page(make_page(None), []))  # the caller's own bug
                 page = start(log.record_page(make_page("p3"), []))
                 on_it = start(log.record_events([click("z", "p3")]))
                 await asyncio.sleep(0)
@@ -118,6 +119,8 @@ def test_calls_that_wait_together_are_committed_together_and_judged_apart(
                 await bad
             with pytest.raises(InvalidRequest):
                 await worse
+            with pytest.raises(AttributeError):
+                await worst
             await page
             assert await on_it == Recorded(1, 0)
             assert statements.count("COMMIT") == 1

@@ -16,7 +16,9 @@ from ranklift.retrain.gate import Evaluation
 from ranklift.retrain.pipeline import run_retraining
 from ranklift.store.registry import Registry
 from ranklift.store.values import (
+    Arm,
     Comparison,
+    Experiment,
     Lineage,
     ModelRef,
     ModelVersion,
@@ -157,8 +159,6 @@ def house(filled: Registry, tmp_path: Path, make_log: MakeLog) -> House:
 @pytest.fixture
 def experiment_exists(house: House) -> None:
     """The registry knows the experiment that the run will start, as a real starter sees to."""
-    from ranklift.store.values import Arm, Experiment
-
     student = ModelRef("student", "1")
     house.registry.experiments.create(
         Experiment(
@@ -307,6 +307,7 @@ def test_an_interrupted_run_is_failed(house: House) -> None:
     assert states(run)[-1] == ("dataset", "failed")
 
 
+@pytest.mark.usefixtures("experiment_exists")
 def test_a_run_is_not_run_twice(house: House) -> None:
     run = house.run()
     with pytest.raises(NotReady, match="is not run again; ask for a new run"):

@@ -8,14 +8,17 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from queue import Queue
-from threading import Event
+from threading import Event, Thread
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import OperationalError
 
 from ranklift.retrain.scheduler import Launch, Process, RetrainingScheduler
 from ranklift.store.database import open_engine, upgrade
 from ranklift.store.registry import Registry, open_registry
+from ranklift.store.runs import Runs
+from ranklift.store.schedules import Schedules
 from ranklift.store.values import Run, RunState, Schedule
 
 TIMEOUT = 20.0
@@ -201,3 +204,55 @@ def test_the_table_of_jobs_is_no_part_of_the_schema(filled: Registry, registry_u
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM apscheduler_jobs")) == 1
     engine.dispose()
+
+
+class SlowSchedules(Schedules):
+    """Lists the schedules once it is let."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self.let = Event()
+        self.let.set()
+        self.asked = Event()
+
+    def list(self) -> tuple[Schedule, ...]:
+        self.asked.set()
+        self.let.wait(TIMEOUT)
+        return super().list()
+
+
+def test_closing_in_the_middle_of_a_round_ends(filled: Registry) -> None:
+    """APScheduler's shutdown holds the locks that a round needs."""
+    slow = SlowSchedules(filled.engine)
+    scheduler = RetrainingScheduler(
+        filled.engine, slow, filled.runs, Launches(), poll_seconds=0.05
+    )
+    scheduler.start()
+    slow.let.clear()
+    slow.asked.clear()
+    assert slow.asked.wait(TIMEOUT)
+    closing = Thread(target=scheduler.close, daemon=True)
+    closing.start()
+    closing.join(0.2)
+    slow.let.set()
+    closing.join(TIMEOUT)
+    assert not closing.is_alive()
+
+
+def test_a_round_that_fails_is_followed_by_the_next(
+    filled: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database may be away for a while."""
+    failures = [OperationalError("SELECT", {}, Exception("away"))] * 2
+    queued = filled.runs.queued
+
+    def sometimes(_: Runs) -> tuple[Run, ...]:
+        if failures:
+            raise failures.pop()
+        return queued()
+
+    monkeypatch.setattr(Runs, "queued", sometimes)
+    run_id = filled.runs.create("nightly").run_id
+    launches = Launches()
+    with scheduling(filled, launches):
+        assert launches.next() == run_id

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 
 import grpc
-import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.json_format import MessageToDict, ParseDict
 from grpc import aio
@@ -92,7 +91,7 @@ def test_schedules_are_put_listed_and_deleted(filled: Registry) -> None:
     assert filled.schedules.get("nightly").challenger_share == BUCKETS // 2
 
 
-INVALID = [
+INVALID: list[tuple[dict[str, object], dict[str, str]]] = [
     ({"name": ""}, {"schedule.name": "is empty"}),
     ({"name": "Ünïcode"}, {"schedule.name": "must be 1 to 64 lower-case"}),
     ({"name": "x" * 65}, {"schedule.name": "must be 1 to 64"}),
@@ -104,10 +103,10 @@ INVALID = [
     ({"cron": "* * * * *"}, {"schedule.cron": "both are set"}),
     ({"interval": None, "cron": "0 25 * * *"}, {"schedule.cron": '"0 25 * * *" is no cron line'}),
     ({"interval": None, "cron": "daily"}, {"schedule.cron": "has 1 fields, must have 5"}),
-    ({"interval": "59.999999s"}, {"schedule.interval": "59.999999s is not between 0:01:00 and"}),
-    ({"interval": "-3600s"}, {"schedule.interval": "-3600s is not between"}),
+    ({"interval": "59.5s"}, {"schedule.interval": "59.5 s is not between 60 s and 3650 days"}),
+    ({"interval": "-3600s"}, {"schedule.interval": "-3600 s is not between"}),
     ({"interval": "315360001s"}, {"schedule.interval": "3650 days"}),
-    ({"window": "0s"}, {"schedule.window": "0s is not between"}),
+    ({"window": "0s"}, {"schedule.window": "0 s is not between"}),
     ({"minClickedPages": -1}, {"schedule.min_clicked_pages": "-1, must be 0 or more"}),
     ({"challengerShare": 0.51}, {"schedule.challenger_share": "0.51 is not in (0, 0.5]"}),
     ({"challengerShare": -0.1}, {"schedule.challenger_share": "-0.1 is not in"}),
@@ -135,16 +134,17 @@ def test_every_wrong_field_is_named(filled: Registry) -> None:
     assert [s.name for s in filled.schedules.list()] == ["nightly"]
 
 
-@pytest.mark.parametrize(
-    "nonsense",
-    [Duration(seconds=2**62), Duration(seconds=7200, nanos=-1), Duration(nanos=2_000_000_000)],
-)
-def test_a_duration_that_makes_no_sense_is_refused(filled: Registry, nonsense: Duration) -> None:
+def test_a_duration_that_makes_no_sense_is_refused(filled: Registry) -> None:
     async def conversation(stub: rpc.RetrainingServiceAsyncStub) -> None:
-        wrong = schedule()
-        wrong.interval.CopyFrom(nonsense)
-        code, said = await refusal(stub.PutSchedule(pb.PutScheduleRequest(schedule=wrong)))
-        assert (code, [*said]) == (grpc.StatusCode.INVALID_ARGUMENT, ["schedule.interval"])
+        for nonsense in (
+            Duration(seconds=2**62),
+            Duration(seconds=7200, nanos=-1),
+            Duration(nanos=2_000_000_000),
+        ):
+            wrong = schedule()
+            wrong.interval.CopyFrom(nonsense)
+            code, said = await refusal(stub.PutSchedule(pb.PutScheduleRequest(schedule=wrong)))
+            assert (code, [*said]) == (grpc.StatusCode.INVALID_ARGUMENT, ["schedule.interval"])
 
     talk(filled, conversation)
 

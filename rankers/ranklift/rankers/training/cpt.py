@@ -31,9 +31,9 @@ from ranklift.v1.errors import InvalidRequest
 class CptOptions:
     """How long and how fast; `batch` counts clicked documents."""
 
-    steps: int = 600
+    steps: int = 400
     batch: int = 64
-    learning_rate: float = 3e-3
+    learning_rate: float = 5e-3
     max_tokens: int = 64
     seed: int = 0
 

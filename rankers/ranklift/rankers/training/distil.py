@@ -74,9 +74,9 @@ Start: TypeAlias = FromScratch | FromArtefact | FromPretrained
 class DistilOptions:
     """How long, how fast and by which loss; `batch` counts lists, `alpha` is in [0, 1]."""
 
-    steps: int = 600
+    steps: int = 500
     batch: int = 16
-    learning_rate: float = 2e-3
+    learning_rate: float = 3e-3
     max_tokens: int = 64
     alpha: float = 0.5
     gamma: float = 0.0

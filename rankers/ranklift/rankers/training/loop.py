@@ -28,8 +28,9 @@ Progress = Callable[[int, int], None]
 WARM_UP_SHARE = 0.1
 WEIGHT_DECAY = 0.01
 # Logits live on a scale of 1 (the margin of the rank loss, the standard
-# deviation of the teacher's scores); a spread below this carries no order.
-LEAST_SPREAD = 1e-3
+# deviation of the teacher's scores), where fp32 keeps six digits: a spread below
+# this is rounding. An untrained head has ten times as much.
+LEAST_SPREAD = 5e-6
 # The reported loss is the mean over so large a part of the steps, the last ones.
 TAIL_SHARE = 0.1
 

@@ -34,9 +34,9 @@ from ranklift.v1.errors import InvalidRequest
 class SftOptions:
     """How long and how fast; `batch` counts lists, `tau` is the margin of the rank loss."""
 
-    steps: int = 300
+    steps: int = 100
     batch: int = 16
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     max_tokens: int = 64
     tau: float = TAU
     seed: int = 0
