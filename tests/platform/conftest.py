@@ -6,16 +6,17 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.util import find_spec
-from itertools import count
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import create_engine, text
 
 from ranklift.store.database import upgrade
 from ranklift.store.registry import Registry, open_registry
+from ranklift.store.tables import Base
 
 # The server lives as long as the pipe to this process, however the process ends.
 RUN_POSTGRES = """
@@ -28,8 +29,6 @@ read -r _ || true
 cd /
 rm -rf "$OLDPWD"
 """
-
-NewDatabase = Callable[[bool], str]
 
 
 @pytest.fixture(scope="session")
@@ -63,67 +62,62 @@ def postgres() -> Iterator[Path]:
         assert server.stdout.readline() == "ready\n", f"no PostgreSQL; its logs are in {home}"
         yield home
         server.stdin.close()
-        server.wait(30)
+        server.wait()
     # In /tmp its own entry is not nobody's to remove.
     shutil.rmtree(home, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
-def new_sqlite(tmp_path_factory: pytest.TempPathFactory) -> NewDatabase:
-    """Makes SQLite files, upgraded or empty."""
-    folder = tmp_path_factory.mktemp("registries")
-    template = folder / "template.db"
-    upgrade(f"sqlite:///{template}")
-    numbers = count()
-
-    def make(upgraded: bool) -> str:
-        path = folder / f"{next(numbers)}.db"
-        if upgraded:
-            shutil.copyfile(template, path)
-        return f"sqlite:///{path}"
-
-    return make
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with the present schema, to be copied."""
+    path = tmp_path_factory.mktemp("registry") / "registry.db"
+    upgrade(f"sqlite:///{path}")
+    return path
 
 
 @pytest.fixture(scope="session")
-def new_postgres(postgres: Path) -> NewDatabase:
-    """Makes PostgreSQL databases, upgraded or empty."""
-    numbers = count()
+def migrated_postgres(postgres: Path) -> str:
+    """The URL of a PostgreSQL database with the present schema, to be emptied after use."""
+    url = _create(postgres, "migrated")
+    upgrade(url)
+    return url
 
-    def url(database: str) -> str:
-        return f"postgresql+psycopg://ranklift@/{database}?host={postgres}"
 
-    def create(name: str, template: str) -> str:
-        admin = create_engine(url("postgres"), isolation_level="AUTOCOMMIT")
-        with admin.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
-        admin.dispose()
-        return url(name)
+@pytest.fixture
+def sqlite_url(migrated_sqlite: Path, tmp_path: Path) -> str:
+    """As `registry_url`, on SQLite only: for what does not depend on the database."""
+    path = tmp_path / "registry.db"
+    shutil.copyfile(migrated_sqlite, path)
+    return f"sqlite:///{path}"
 
-    upgrade(create("upgraded", "template1"))
 
-    def make(upgraded: bool) -> str:
-        return create(f"registry_{next(numbers)}", "upgraded" if upgraded else "template1")
-
-    return make
+@pytest.fixture
+def postgres_url(migrated_postgres: str) -> Iterator[str]:
+    """As `registry_url`, on PostgreSQL only."""
+    yield migrated_postgres
+    engine = create_engine(migrated_postgres)
+    with engine.begin() as connection:
+        # Whatever a failed test left open must not hold up the others for ever.
+        connection.execute(text("SET LOCAL lock_timeout = '10s'"))
+        tables = ", ".join(Base.metadata.tables)
+        connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY"))
+        connection.execute(text("DROP TABLE IF EXISTS apscheduler_jobs"))
+    engine.dispose()
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def new_database(request: pytest.FixtureRequest) -> NewDatabase:
-    make: NewDatabase = request.getfixturevalue(f"new_{request.param}")
-    return make
+def registry_url(request: pytest.FixtureRequest) -> str:
+    """The URL of a registry with the present schema and nothing in it; leave the schema alone."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
 
 
-@pytest.fixture
-def empty_url(new_database: NewDatabase) -> str:
+@pytest.fixture(params=["sqlite", "postgres"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of a database without a table."""
-    return new_database(False)
-
-
-@pytest.fixture
-def registry_url(new_database: NewDatabase) -> str:
-    """The URL of a registry with the present schema and nothing in it."""
-    return new_database(True)
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'empty.db'}"
+    return _create(request.getfixturevalue("postgres"), f"empty_{uuid4().hex}")
 
 
 @pytest.fixture
@@ -134,7 +128,10 @@ def registry(registry_url: str) -> Iterator[Registry]:
     opened.close()
 
 
-@pytest.fixture
-def sqlite_url(new_sqlite: NewDatabase) -> str:
-    """As `registry_url`, on SQLite only: for what does not depend on the database."""
-    return new_sqlite(True)
+def _create(postgres: Path, database: str) -> str:
+    url = f"postgresql+psycopg://ranklift@/{{}}?host={postgres}"
+    admin = create_engine(url.format("postgres"), isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {database}"))
+    admin.dispose()
+    return url.format(database)

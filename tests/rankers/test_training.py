@@ -168,10 +168,10 @@ def test_pre_training_predicts_the_document_and_not_the_query(
 
 
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
-def test_students_start_from_scratch_an_artefact_or_a_pretrained_encoder(
+def test_a_student_goes_on_from_an_encoder_artefact(
     tmp_path: Path, family: Family, alpha: float
 ) -> None:
-    options = dataclasses.replace(BRIEF, alpha=alpha)
+    options = dataclasses.replace(BRIEF, alpha=alpha, learning_rate=1e-4)
     lists = family.scored[:24]
     distil(FromArtefact(family.student), lists, tmp_path / "warm", options, teacher="sha256:t")
     assert read_manifest(tmp_path / "warm").lineage.parents == (
@@ -183,7 +183,8 @@ def test_students_start_from_scratch_an_artefact_or_a_pretrained_encoder(
         load_ranker(each).score(lists[0].query, lists[0].documents).values
         for each in (family.student, tmp_path / "warm")
     )
-    assert np.corrcoef(before, after)[0, 1] > 0.8
+    assert np.corrcoef(before, after)[0, 1] > 0.99
+    assert before.tolist() != after.tolist()
 
 
 def test_a_pretrained_encoder_becomes_a_student_of_fewer_layers(

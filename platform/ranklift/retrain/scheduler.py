@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC
+from threading import Event, Thread
 from typing import Any, Protocol
 
 import structlog
 from apscheduler.events import EVENT_JOB_EXECUTED, JobExecutionEvent
 from apscheduler.executors.pool import ThreadPoolExecutor
-from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
 from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy import Engine
@@ -72,13 +72,15 @@ class RetrainingScheduler:
         self._runs = runs
         self._launch = launch
         self._under_way: tuple[str, Process] | None = None
+        self._poll_seconds = poll_seconds
+        self._closed = Event()
+        # Not a job of APScheduler: its shutdown waits for jobs while it holds the locks that a
+        # round needs.
+        self._rounds = Thread(target=self._go_round, name="retraining-rounds", daemon=True)
         self._scheduler = BackgroundScheduler(
             timezone=UTC,
-            jobstores={
-                "default": SQLAlchemyJobStore(engine=engine, tablename=TABLE),
-                "memory": MemoryJobStore(),
-            },
-            executors={"default": ThreadPoolExecutor(2)},
+            jobstores={"default": SQLAlchemyJobStore(engine=engine, tablename=TABLE)},
+            executors={"default": ThreadPoolExecutor(1)},
             job_defaults={
                 "coalesce": True,
                 "max_instances": 1,
@@ -86,14 +88,6 @@ class RetrainingScheduler:
             },
         )
         self._scheduler.add_listener(self._on_fired, EVENT_JOB_EXECUTED)
-        self._scheduler.add_job(
-            self._tick,
-            "interval",
-            seconds=poll_seconds,
-            id="tick",
-            jobstore="memory",
-            misfire_grace_time=None,
-        )
 
     def start(self) -> None:
         """Begin to fire and to launch, in threads of its own."""
@@ -101,22 +95,30 @@ class RetrainingScheduler:
         self._scheduler.start(paused=True)
         self._follow_schedules()
         self._scheduler.resume()
+        self._rounds.start()
 
     def close(self) -> None:
         """Stop firing and launching. A run under way goes on in its process."""
+        self._closed.set()
+        self._rounds.join()
         self._scheduler.shutdown()
 
-    def _tick(self) -> None:
-        self._follow_schedules()
-        self._follow_run()
-        self._launch_next()
+    def _go_round(self) -> None:
+        while not self._closed.wait(self._poll_seconds):
+            try:
+                self._follow_schedules()
+                self._follow_run()
+                self._launch_next()
+            except Exception:
+                # The registry may be away for a while; the next round looks again.
+                log.exception("round_failed")
 
     def _follow_schedules(self) -> None:
         """Make APScheduler's jobs those of the schedules, whoever changed them."""
         wanted = {s.name: s for s in self._schedules.list() if not s.paused}
-        present = {job.id: job for job in self._scheduler.get_jobs(jobstore="default")}
+        present = {job.id: job for job in self._scheduler.get_jobs()}
         for name in present.keys() - wanted.keys():
-            self._scheduler.remove_job(name, jobstore="default")
+            self._scheduler.remove_job(name)
         for name, schedule in wanted.items():
             self._follow_schedule(schedule, present.get(name))
 
@@ -132,15 +134,12 @@ class RetrainingScheduler:
                 trigger,
                 args=[schedule.name],
                 id=schedule.name,
-                jobstore="default",
                 replace_existing=True,
             )
         elif str(job.trigger) != str(trigger):
-            self._scheduler.reschedule_job(schedule.name, jobstore="default", trigger=trigger)
+            self._scheduler.reschedule_job(schedule.name, trigger=trigger)
 
     def _on_fired(self, event: JobExecutionEvent) -> None:
-        if event.jobstore != "default":
-            return
         try:
             run = self._runs.create(event.retval)
         except NotFound:

@@ -139,13 +139,12 @@ class Experiments:
                 row = _found(session.get(ExperimentRow, name, with_for_update=True), name)
                 _check_etag(row, etag)
                 _check_state(row, to, allowed_from)
-                if to is ExperimentState.RUNNING:
-                    _check_alone(session, row)
                 self._move(row, to, actor, reason, decision)
                 session.flush()
                 return _to_value(row)
         except IntegrityError as error:
-            raise self._overtaken(name) from error
+            # The index of running experiments holds this one back.
+            raise self._held_back(name) from error
 
     def _create(self, experiment: Experiment, actor: str, request_id: str) -> RegisteredExperiment:
         now = self._clock()
@@ -207,7 +206,7 @@ class Experiments:
             )
         )
 
-    def _overtaken(self, name: str) -> RequestError:
+    def _held_back(self, name: str) -> RequestError:
         with reading(self._engine) as session:
             row = _found(session.get(ExperimentRow, name), name)
             try:

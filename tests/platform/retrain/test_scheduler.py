@@ -224,9 +224,7 @@ class SlowSchedules(Schedules):
 def test_closing_in_the_middle_of_a_round_ends(filled: Registry) -> None:
     """APScheduler's shutdown holds the locks that a round needs."""
     slow = SlowSchedules(filled.engine)
-    scheduler = RetrainingScheduler(
-        filled.engine, slow, filled.runs, Launches(), poll_seconds=0.05
-    )
+    scheduler = RetrainingScheduler(filled.engine, slow, filled.runs, Launches(), poll_seconds=0.05)
     scheduler.start()
     slow.let.clear()
     slow.asked.clear()

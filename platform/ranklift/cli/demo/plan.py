@@ -12,10 +12,11 @@ class Plan:
     """The size of one demo.
 
     Users of the past click on what BM25 shows; the teacher's pre-training
-    learns from them. `first_students_queries` is the part of the judged queries
-    whose scores the first student learns from: it is yesterday's student, and
-    retraining on fresh traffic is to beat it. Then `users` meet the first
-    experiment and `later_users` the one that retraining starts.
+    learns from them. `first_students_queries` is the part of the training
+    queries whose teacher scores the first student learns from: it is
+    yesterday's student, and retraining on fresh traffic is to beat it. Then
+    `users` meet the first experiment and `later_users` the one that retraining
+    starts.
     """
 
     size: SyntheticSize
@@ -32,25 +33,25 @@ class Plan:
 
 QUICK_PLAN = Plan(
     size=QUICK,
-    past_users=6_000,
-    cpt_steps=350,
-    sft_steps=120,
-    distil_steps=80,
-    first_students_queries=0.5,
-    retrain_steps=160,
+    past_users=10_000,
+    cpt_steps=400,
+    sft_steps=160,
+    distil_steps=250,
+    first_students_queries=0.6,
+    retrain_steps=300,
     users=900,
     later_users=300,
     pages_per_user=4.0,
 )
 FULL_PLAN = Plan(
     size=FULL,
-    past_users=20_000,
+    past_users=25_000,
     cpt_steps=900,
     sft_steps=400,
-    distil_steps=250,
-    first_students_queries=0.5,
-    retrain_steps=600,
+    distil_steps=700,
+    first_students_queries=0.6,
+    retrain_steps=800,
     users=4_000,
-    later_users=2_000,
+    later_users=2_500,
     pages_per_user=4.0,
 )

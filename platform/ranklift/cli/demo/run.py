@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+
 from ranklift.cli.collections import Ground, synthetic_ground
 from ranklift.cli.composition import registry_of
 from ranklift.cli.demo.control import begin_experiment, conclude_experiment, wait_until_served
@@ -34,6 +36,9 @@ ACTOR = "demo"
 
 def run_demo(*, quick: bool, seed: int, folder: Path | None, home: Path) -> None:
     """Run the whole loop and leave report.json and two HTML reports under `home`."""
+    # One thread: models this small gain nothing from more, several processes share the machine,
+    # and the arithmetic does not depend on the number of its cores.
+    torch.set_num_threads(1)
     home = fresh_home(home.absolute())
     with registry_of(load_settings(home=home)) as registry:
         plan = QUICK_PLAN if quick else FULL_PLAN
@@ -50,7 +55,7 @@ def run_demo(*, quick: bool, seed: int, folder: Path | None, home: Path) -> None
             complain("the teacher does not beat BM25 here: what it teaches is of no use")
         registry.models.set_champion(bm25, actor=ACTOR, reason="what serves today")
         environment = {
-            "RANKLIFT_RANKER__THREADS": "1",
+            "OMP_NUM_THREADS": "1",
             "RANKLIFT_RETRAIN__STEPS": str(plan.retrain_steps),
             "RANKLIFT_RETRAIN__SEED": str(seed),
             "RANKLIFT_RETRAIN__JUDGMENTS": str(_save_held_out(ground, home / "judgments")),

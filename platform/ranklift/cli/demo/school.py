@@ -33,6 +33,7 @@ from ranklift.store.values import ModelRef
 
 BM25, TEACHER, STUDENT = "bm25", "teacher", "student"
 VOCABULARY = 20_000
+LISTS = 8  # in a training step
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ def make_teacher(school: School, bm25: ModelRef) -> ModelRef:
             language_model,
             judged,
             folder,
-            SftOptions(steps=school.plan.sft_steps, seed=school.seed),
+            SftOptions(steps=school.plan.sft_steps, batch=LISTS, seed=school.seed),
             progress=progress.update,
         )
     register(school.registry, ref, folder)
@@ -84,8 +85,10 @@ def make_teacher(school: School, bm25: ModelRef) -> ModelRef:
 
 
 def make_student(school: School, teacher: ModelRef) -> ModelRef:
-    """Distil a first student from the teacher's scores of some of the judged queries."""
-    query_ids = queries_in(school.ground.collection, Split.JUDGED)
+    """Distil a first student from the teacher's scores of some training queries; no judgment
+    is read."""
+    collection = school.ground.collection
+    query_ids = queries_in(collection, Split.JUDGED) + queries_in(collection, Split.UNLABELLED)
     some = query_ids[: int(school.plan.first_students_queries * len(query_ids))]
     version = school.registry.models.get(teacher)
     with bar("teacher: scoring") as progress:
@@ -102,7 +105,7 @@ def make_student(school: School, teacher: ModelRef) -> ModelRef:
             FromScratch(TINY_ENCODER, Path(version.uri)),
             scored.lists,
             folder,
-            DistilOptions(steps=school.plan.distil_steps, seed=school.seed),
+            DistilOptions(steps=school.plan.distil_steps, batch=LISTS, seed=school.seed),
             teacher=version.digest,
             progress=progress.update,
         )
