@@ -25,6 +25,9 @@ MANIFEST = Manifest("bm25", "fp32", 0, Lineage("index", ("sha256:ab",), "sha256:
 def test_a_manifest_is_read_back_as_written(tmp_path: Path) -> None:
     with new_artefact(tmp_path / "models" / "one", MANIFEST) as folder:
         (folder / "weights").write_bytes(b"123")
+        filled = folder.stat().st_ino
+    # The very folder that was filled: there was no moment with half of it.
+    assert (tmp_path / "models" / "one").stat().st_ino == filled
     assert read_manifest(tmp_path / "models" / "one") == MANIFEST
     assert [path.name for path in (tmp_path / "models").iterdir()] == ["one"]
 

@@ -12,6 +12,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedTokenizer
 
 from ranklift.rankers.artefacts import load_ranker
 from ranklift.rankers.backbones import (
+    EMBEDDING_SCALE,
     Size,
     alternate,
     cut,
@@ -19,6 +20,7 @@ from ranklift.rankers.backbones import (
     load_scorer,
     minilm_folder,
     new_encoder,
+    reduced_embeddings,
 )
 from ranklift.rankers.base import Text
 from ranklift.rankers.cross_encoder import (
@@ -195,6 +197,17 @@ def test_layers_that_are_not_there_are_refused(
     model = new_encoder(Size(2, 16, 2, 16), tokenizer, 16, seed=0)
     with pytest.raises(InvalidRequest, match=r"positions in \[0, 2\)"):
         cut(model, layers)
+
+
+def test_reduced_embeddings_keep_the_distances_between_words() -> None:
+    # Words on a plane in a space of 40 dimensions: two of them are enough.
+    generator = torch.Generator().manual_seed(4)
+    plane = torch.randn((2, 40), generator=generator)
+    words = torch.randn((30, 2), generator=generator) @ plane + 5
+    reduced = reduced_embeddings(words, 2)
+    assert reduced.std().item() == pytest.approx(EMBEDDING_SCALE)
+    ratio = torch.pdist(reduced) / torch.pdist(words)
+    torch.testing.assert_close(ratio, ratio.mean().expand_as(ratio))
 
 
 def test_a_new_model_is_made_by_its_seed_and_leaves_the_global_state_alone(

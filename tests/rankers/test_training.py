@@ -141,7 +141,7 @@ def test_the_same_seed_makes_the_same_weights_and_another_seed_others(
         model = new_decoder(STUDENT, tokenizer, 32, seed=seed)
         pretrain(model, tokenizer, clicks, home / "a", dataclasses.replace(BRIEF_CPT, seed=seed))
         finetune(home / "a", judged, home / "b", dataclasses.replace(BRIEF_SFT, seed=seed))
-        start = FromScratch(STUDENT, home / "a")
+        start = FromScratch(STUDENT, home / "b")
         distil(start, judged, home / "c", dataclasses.replace(BRIEF, seed=seed))
         return [digest_of(home / stage) for stage in "abc"]
 
@@ -307,8 +307,25 @@ def test_what_cannot_be_learnt_from_is_refused(
     too_long = dataclasses.replace(DISTIL, max_tokens=33)
     with pytest.raises(InvalidRequest, match="33 is more than the 32"):
         distil(FromArtefact(family.student), [one], out, too_long)
+
+
+def test_a_folder_that_is_taken_is_refused_before_any_work(
+    family: Family,
+    tokenizer: PreTrainedTokenizerBase,
+    clicks: list[ClickedText],
+    judged: list[RankingList],
+) -> None:
+    def worked(done: int, total: int) -> None:
+        pytest.fail("took a step")
+
+    model = new_decoder(STUDENT, tokenizer, 32, seed=0)
+    start = FromArtefact(family.student)
     with pytest.raises(AlreadyExists):
-        finetune(family.language_model, judged, family.teacher, BRIEF_SFT)
+        pretrain(model, tokenizer, clicks, family.student, BRIEF_CPT, progress=worked)
+    with pytest.raises(AlreadyExists):
+        finetune(family.language_model, judged, family.teacher, BRIEF_SFT, progress=worked)
+    with pytest.raises(AlreadyExists):
+        distil(start, judged, family.student, BRIEF, progress=worked)
 
 
 def test_a_batch_of_lists_keeps_every_document_in_its_place(

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ranklift.rankers.base import RankingList, Text
-from ranklift.simulator.candidates import lexical_candidates
+from ranklift.simulator.candidates import lexical_candidates, load_run
 from ranklift.simulator.collections import Collection, load_beir
 from ranklift.simulator.synthetic import SyntheticSize, synthesize
 
@@ -46,13 +46,15 @@ def synthetic_ground(size: SyntheticSize, seed: int) -> Ground:
 
 
 def judged_ground(folder: Path, depth: int) -> Ground:
-    """Return the collection in a folder in BEIR layout, with BM25's `depth` best as candidates.
+    """Return the collection in a folder in BEIR layout, with the candidates saved beside it, or
+    else BM25's `depth` best.
 
     Raises:
         NotFound, InvalidRequest: the folder, or a line of it, is not as it must be.
     """
     collection = load_beir(folder)
-    return Ground(collection, lexical_candidates(collection, depth))
+    saved = load_run(collection, folder)
+    return Ground(collection, saved or lexical_candidates(collection, depth))
 
 
 def text_of(collection: Collection, document_id: str) -> Text:

@@ -92,7 +92,7 @@ def new_artefact(folder: Path, manifest: Manifest) -> Iterator[Path]:
     Raises:
         AlreadyExists: `folder` is there already; versions never change.
     """
-    _refuse_existing(folder)
+    refuse_existing(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
@@ -100,13 +100,18 @@ def new_artefact(folder: Path, manifest: Manifest) -> Iterator[Path]:
         document = json.dumps(asdict(manifest), indent=2, sort_keys=True)
         (temporary / MANIFEST).write_text(document + "\n", "utf-8")
         temporary.chmod(0o755)  # mkdtemp shuts out the other users of the installation
-        _refuse_existing(folder)
+        refuse_existing(folder)
         temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _refuse_existing(folder: Path) -> None:
+def refuse_existing(folder: Path) -> None:
+    """Check that `folder` is free for a new artefact; worth asking before hours of training.
+
+    Raises:
+        AlreadyExists: it is there already.
+    """
     if folder.exists():
         raise AlreadyExists.of(
             "uri", f'"{folder}" exists already and a model version never changes; name a new one'

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from torch import nn
+from torch import Tensor, nn
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
@@ -43,6 +43,8 @@ class Size:
 # With a vocabulary of 500 words: 270,000 and 70,000 weights.
 TINY_DECODER = Size(layers=2, width=96, heads=4, feed_forward=256)
 TINY_ENCODER = Size(layers=1, width=64, heads=4, feed_forward=128)
+# Five times BERT's own: from the start a word says more than its position.
+EMBEDDING_SCALE = 0.1
 
 
 def new_decoder(
@@ -87,6 +89,26 @@ def new_encoder(
     config.num_labels = 1
     with seeded(seed):
         return BertForSequenceClassification(config)
+
+
+def word_embeddings(model: PreTrainedModel) -> Tensor:  # (words, width)
+    """Return the weights of a model's input embeddings, outside of any gradient."""
+    layer: Any = model.get_input_embeddings()
+    weights: Tensor = layer.weight.data
+    return weights
+
+
+def reduced_embeddings(embeddings: Tensor, width: int) -> Tensor:
+    """Return word embeddings (words, width) of a narrower model: the first principal components.
+
+    Of all linear maps this one keeps most of what tells words apart
+    (Eckart-Young); TinyBERT (arXiv 1909.10351, embedding-layer distillation)
+    learns such a map. Standard deviation `EMBEDDING_SCALE`.
+    """
+    centred = embeddings - embeddings.mean(0)
+    left, values, _ = torch.linalg.svd(centred, full_matrices=False)
+    components: Tensor = (left * values)[:, :width]
+    return components.mul(EMBEDDING_SCALE / components.std().item())
 
 
 def load_scorer(folder: Path, *, head_seed: int | None = None) -> PreTrainedModel:

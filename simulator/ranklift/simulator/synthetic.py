@@ -23,8 +23,9 @@ from ranklift.simulator.collections import Collection, Document
 from ranklift.v1.errors import InvalidRequest, Violation
 
 CONSONANTS, VOWELS = "bdfgklmnprstvz", "aeiou"
-CANDIDATES = 12
-HABIT = 0.35  # P(a mention uses the document's own synonym rather than any)
+CANDIDATES = 16
+PASSING, SAME_ATTRIBUTE = 3, 6  # most distractors of either kind
+HABIT = 0.8  # P(a mention uses the document's own synonym rather than any)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class SyntheticSize:
     def __post_init__(self) -> None:
         distractors = (self.concepts - 1) * self.attributes_per_concept * self.documents_per_topic
         checks = {
-            "concepts": (distractors >= CANDIDATES, "enough for 12 documents on other concepts"),
+            "concepts": (distractors >= CANDIDATES, "enough for 16 documents on other concepts"),
             "attributes_per_concept": (
                 1 <= self.attributes_per_concept <= self.attributes,
                 f"in [1, {self.attributes}], the number of attributes",
@@ -195,11 +196,14 @@ def _candidates(
     everything: list[str],
     rng: np.random.Generator,
 ) -> tuple[str, ...]:
-    """Return 2 or 3 documents of grade 2, 2 to 4 of grade 1, and distractors: twelve in all."""
+    """Return 2 or 3 documents of grade 2, 2 to 4 of grade 1, and distractors: sixteen in all."""
     chosen = _some([d for d, grade in grades.items() if grade == 2], int(rng.integers(2, 4)), rng)
     chosen += _some([d for d, grade in grades.items() if grade == 1], int(rng.integers(2, 5)), rng)
     # Two kinds of distractor: the query's word in passing, and the attribute of another concept.
-    for sharing, most in ((index.by_word[synonym], 2), (index.by_attribute[topic.attribute], 3)):
+    for sharing, most in (
+        (index.by_word[synonym], PASSING),
+        (index.by_attribute[topic.attribute], SAME_ATTRIBUTE),
+    ):
         chosen += _some([d for d, _ in sharing if d not in grades and d not in chosen], most, rng)
     while len(chosen) < CANDIDATES:
         other = _pick(everything, rng)

@@ -36,10 +36,10 @@ QUICK_PLAN = Plan(
     past_users=10_000,
     cpt_steps=400,
     sft_steps=160,
-    distil_steps=250,
+    distil_steps=600,
     first_students_queries=0.6,
-    retrain_steps=300,
-    users=900,
+    retrain_steps=500,
+    users=1_200,
     later_users=300,
     pages_per_user=4.0,
 )

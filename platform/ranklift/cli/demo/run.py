@@ -29,6 +29,7 @@ from ranklift.lift.render.as_html import to_html
 from ranklift.lift.render.as_table import to_table
 from ranklift.lift.report import Measured
 from ranklift.settings import load_settings
+from ranklift.simulator.candidates import save_run
 from ranklift.simulator.collections import Collection, Split, queries_in, save_beir
 
 ACTOR = "demo"
@@ -147,4 +148,5 @@ def _save_held_out(ground: Ground, folder: Path) -> Path:
         ),
         folder,
     )
+    save_run({q: c for q, c in ground.candidates.items() if q in held_out}, folder)
     return folder

@@ -18,7 +18,13 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from ranklift.rankers.artefacts import Lineage, Manifest, lists_digest, new_artefact
+from ranklift.rankers.artefacts import (
+    Lineage,
+    Manifest,
+    lists_digest,
+    new_artefact,
+    refuse_existing,
+)
 from ranklift.rankers.backbones import save
 from ranklift.rankers.base import ClickedText, RankingList
 from ranklift.rankers.encoding import Pair, PairEncoder, pad
@@ -53,9 +59,11 @@ def pretrain(
     `model` is changed in place; `parents` are the digests of what it came from.
 
     Raises:
+        AlreadyExists: `folder` is there already.
         InvalidRequest: there are no clicks.
         TrainingFailed: the loss is not finite.
     """
+    refuse_existing(folder)
     if not clicks:
         raise InvalidRequest.of("clicks", "there is nothing to learn from; give at least one click")
     encoder = PairEncoder(tokenizer, "decoder", options.max_tokens)

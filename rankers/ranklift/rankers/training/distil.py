@@ -27,8 +27,17 @@ from ranklift.rankers.artefacts import (
     lists_digest,
     new_artefact,
     read_manifest,
+    refuse_existing,
 )
-from ranklift.rankers.backbones import Size, cut, load_scorer, new_encoder, save
+from ranklift.rankers.backbones import (
+    Size,
+    cut,
+    load_scorer,
+    new_encoder,
+    reduced_embeddings,
+    save,
+    word_embeddings,
+)
 from ranklift.rankers.base import RankingList
 from ranklift.rankers.cross_encoder import load_tokenizer
 from ranklift.rankers.encoding import PairEncoder
@@ -46,10 +55,14 @@ from ranklift.v1.errors import InvalidRequest
 
 @dataclass(frozen=True, slots=True)
 class FromScratch:
-    """A student with random weights and the tokenizer in a folder, the teacher's mostly."""
+    """A new student with the tokenizer of the teacher in a folder.
+
+    Its weights are random but for the word embeddings, which are the teacher's
+    reduced to its width: which words mean the same is learnt already.
+    """
 
     size: Size
-    tokenizer: Path
+    teacher: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +87,7 @@ Start: TypeAlias = FromScratch | FromArtefact | FromPretrained
 class DistilOptions:
     """How long, how fast and by which loss; `batch` counts lists, `alpha` is in [0, 1]."""
 
-    steps: int = 500
+    steps: int = 400
     batch: int = 16
     learning_rate: float = 3e-3
     max_tokens: int = 64
@@ -99,9 +112,11 @@ def distil(
     document of each list, are needed when `gamma` is not 0 and only then read.
 
     Raises:
+        AlreadyExists: `folder` is there already.
         InvalidRequest: the lists or the options are wrong, or the start is no encoder.
         TrainingFailed: the loss is not finite, or all scores became the same.
     """
+    refuse_existing(folder)
     _check(options, grades)
     model, tokenizer, parent = _begin(start, options)
     encoder = PairEncoder(tokenizer, "encoder", options.max_tokens)
@@ -176,8 +191,11 @@ def _begin(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, str]:
     """Return model, tokenizer, and the digest of the artefact that it goes on from or ""."""
     if isinstance(start, FromScratch):
-        tokenizer = load_tokenizer(start.tokenizer)
+        tokenizer = load_tokenizer(start.teacher)
         model = new_encoder(start.size, tokenizer, options.max_tokens, seed=options.seed)
+        known = word_embeddings(load_scorer(start.teacher))[: len(tokenizer)]
+        reduced = reduced_embeddings(known, start.size.width)
+        word_embeddings(model)[:, : reduced.shape[1]] = reduced
         return model, tokenizer, ""
     tokenizer = load_tokenizer(start.folder)
     if isinstance(start, FromPretrained):

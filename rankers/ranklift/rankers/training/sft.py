@@ -13,7 +13,14 @@ from pathlib import Path
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from ranklift.rankers.artefacts import Lineage, Manifest, digest_of, lists_digest, new_artefact
+from ranklift.rankers.artefacts import (
+    Lineage,
+    Manifest,
+    digest_of,
+    lists_digest,
+    new_artefact,
+    refuse_existing,
+)
 from ranklift.rankers.backbones import load_scorer, save
 from ranklift.rankers.base import RankingList
 from ranklift.rankers.cross_encoder import load_tokenizer
@@ -56,10 +63,12 @@ def finetune(
     nothing and are left out.
 
     Raises:
+        AlreadyExists: `folder` is there already.
         InvalidRequest: the folder holds no language model, or no list has two
             different grades.
         TrainingFailed: the loss is not finite, or all scores became the same.
     """
+    refuse_existing(folder)
     model = load_scorer(language_model, head_seed=options.seed)
     tokenizer = load_tokenizer(language_model)
     encoder = PairEncoder(tokenizer, "decoder", options.max_tokens)
