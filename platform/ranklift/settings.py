@@ -61,11 +61,13 @@ class EventSettings(_Section):
 
 
 class RetrainSettings(_Section):
-    """Retraining. `steps` is the length of a run. `click_weight` is the weight of a margin loss
-    on clicked documents beside the teacher's scores. `judgments` is a folder in BEIR layout that
-    new versions are compared on; held-out clicks are used when it is empty."""
+    """Retraining. A run takes `steps` steps of `lists` ranking lists each. `click_weight` is the
+    weight of a margin loss on clicked documents beside the teacher's scores. `judgments` is a
+    folder in BEIR layout that new versions are compared on; held-out clicks when it is empty."""
 
     steps: int = Field(default=600, ge=1)
+    lists: int = Field(default=8, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0)
     click_weight: float = Field(default=0.1, ge=0)
     judgments: str = ""
     seed: int = Field(default=0, ge=0)

@@ -77,6 +77,7 @@ def test_a_whole_experiment_by_reflection(
                     "numerics": "fp32",
                     "digest": digest_of(folder),
                     "uri": str(folder),
+                    "lineage": {"stage": "index"},
                 }
             },
         )

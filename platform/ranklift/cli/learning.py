@@ -101,6 +101,8 @@ class RankerTrainer:
         ]
         options = DistilOptions(
             steps=self._settings.steps,
+            batch=self._settings.lists,
+            learning_rate=self._settings.learning_rate,
             max_tokens=read_manifest(Path(parent.uri)).max_tokens,
             gamma=self._settings.click_weight,
             seed=self._settings.seed,

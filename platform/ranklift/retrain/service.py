@@ -14,7 +14,7 @@ from ranklift.store.runs import Runs
 from ranklift.store.schedules import Schedules
 from ranklift.v1 import retraining_pb2 as pb
 from ranklift.v1 import retraining_pb2_grpc as rpc
-from ranklift.v1.errors import InvalidRequest, NotFound, Violation
+from ranklift.v1.errors import InvalidRequest, NotFound
 
 
 class RetrainingServicer(rpc.RetrainingServiceServicer):
@@ -40,9 +40,7 @@ class RetrainingServicer(rpc.RetrainingServiceServicer):
         try:
             kept = await asyncio.to_thread(self._schedules.put, schedule)
         except NotFound as error:
-            raise NotFound(
-                [Violation(f"schedule.{v.field}", v.description) for v in error.violations]
-            ) from error
+            raise error.under("schedule") from error
         return pb.PutScheduleResponse(schedule=from_schedule(kept, self._clock()))
 
     async def ListSchedules(  # noqa: N802

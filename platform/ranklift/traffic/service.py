@@ -14,7 +14,7 @@ from ranklift.traffic.pages import assignment_message
 from ranklift.traffic.registry import ExperimentRegistry
 from ranklift.traffic.routing import ServingConfig
 from ranklift.v1 import experiments_pb2 as pb
-from ranklift.v1.errors import InvalidRequest
+from ranklift.v1.errors import InvalidRequest, RequestError
 from ranklift.v1.experiments_pb2_grpc import ExperimentServiceServicer
 
 Context = aio.ServicerContext[Any, Any]
@@ -46,12 +46,15 @@ class ExperimentServicer(ExperimentServiceServicer):
     ) -> pb.CreateExperimentResponse:
         if not request.HasField("experiment"):
             raise InvalidRequest.of("experiment", "is missing, must define the experiment")
-        registered = await asyncio.to_thread(
-            self._registry.create,
-            request.experiment,
-            actor=request.actor,
-            request_id=request.request_id,
-        )
+        try:
+            registered = await asyncio.to_thread(
+                self._registry.create,
+                request.experiment,
+                actor=request.actor,
+                request_id=request.request_id,
+            )
+        except RequestError as error:
+            raise error.under("experiment") from error
         return pb.CreateExperimentResponse(experiment=experiment_message(registered))
 
     async def GetExperiment(  # noqa: N802

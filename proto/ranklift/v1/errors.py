@@ -48,6 +48,12 @@ class RequestError(Exception):
         """Return the error of a single violation."""
         return cls([Violation(field, description)])
 
+    def under(self, prefix: str) -> RequestError:
+        """Return the same error of a message that is the field `prefix` of a request."""
+        return type(self)(
+            [Violation(f"{prefix}.{v.field}".rstrip("."), v.description) for v in self.violations]
+        )
+
 
 class InvalidRequest(RequestError):
     """A field is missing, malformed or out of range."""

@@ -19,6 +19,10 @@ from grpc_status import rpc_status
 
 from ranklift.v1.errors import RequestError, Violation
 
+# A status travels in a trailer, and gRPC refuses trailers above 8 KB.
+MAX_VIOLATIONS = 20
+MAX_MESSAGE_CHARS = 2_000
+
 log = structlog.get_logger(__name__)
 
 
@@ -31,12 +35,14 @@ def to_status(error: RequestError) -> status_pb2.Status:
                 error_details_pb2.BadRequest.FieldViolation(
                     field=v.field, description=v.description
                 )
-                for v in error.violations
+                for v in error.violations[:MAX_VIOLATIONS]
             ]
         )
     )
     return status_pb2.Status(
-        code=grpc.StatusCode[error.code].value[0], message=str(error), details=[detail]
+        code=grpc.StatusCode[error.code].value[0],
+        message=str(error)[:MAX_MESSAGE_CHARS],
+        details=[detail],
     )
 
 

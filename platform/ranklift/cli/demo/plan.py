@@ -8,50 +8,84 @@ from ranklift.simulator.synthetic import FULL, QUICK, SyntheticSize
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """The size of one demo.
+class Training:
+    """How long the demo's models are trained.
 
-    Users of the past click on what BM25 shows; the teacher's pre-training
-    learns from them. `first_students_queries` is the part of the training
+    Steps are of `lists` ranking lists each; retraining takes them at
+    `retrain_rate`. Fine-tuning reads the judged documents of a list and
+    `negatives` others. `first_students_queries` is the part of the training
     queries whose teacher scores the first student learns from: it is
-    yesterday's student, and retraining on fresh traffic is to beat it. Then
-    `users` meet the first experiment and `later_users` the one that retraining
-    starts.
+    yesterday's student, and retraining on fresh traffic is to beat it.
     """
 
-    size: SyntheticSize
-    past_users: int
     cpt_steps: int
     sft_steps: int
     distil_steps: int
-    first_students_queries: float
     retrain_steps: int
+    lists: int
+    negatives: int
+    retrain_rate: float
+    first_students_queries: float = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """How many users there are.
+
+    Users of the past click on what BM25 shows; the teacher's pre-training
+    learns from them. Then `users` meet the first experiment and `later_users`
+    the one that retraining starts.
+    """
+
+    past_users: int
     users: int
     later_users: int
     pages_per_user: float
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The size of one demo; `size` is of the made-up world, if it plays in one."""
+
+    training: Training
+    traffic: Traffic
+    size: SyntheticSize
+
+
 QUICK_PLAN = Plan(
-    size=QUICK,
-    past_users=10_000,
-    cpt_steps=400,
-    sft_steps=160,
-    distil_steps=600,
-    first_students_queries=0.6,
-    retrain_steps=500,
-    users=1_200,
-    later_users=300,
-    pages_per_user=4.0,
+    Training(
+        cpt_steps=350,
+        sft_steps=550,
+        distil_steps=400,
+        retrain_steps=400,
+        lists=8,
+        negatives=3,
+        retrain_rate=1e-3,
+    ),
+    Traffic(past_users=10_000, users=1_200, later_users=300, pages_per_user=4.0),
+    QUICK,
 )
 FULL_PLAN = Plan(
-    size=FULL,
-    past_users=25_000,
-    cpt_steps=900,
-    sft_steps=400,
-    distil_steps=700,
-    first_students_queries=0.6,
-    retrain_steps=800,
-    users=4_000,
-    later_users=2_500,
-    pages_per_user=4.0,
+    Training(
+        cpt_steps=700,
+        sft_steps=1_200,
+        distil_steps=900,
+        retrain_steps=900,
+        lists=8,
+        negatives=3,
+        retrain_rate=1e-3,
+    ),
+    Traffic(past_users=25_000, users=5_000, later_users=3_000, pages_per_user=4.0),
+    FULL,
 )
+# A real collection, with a pretrained model: fewer steps of larger models, fewer and dearer pages.
+COLLECTION_TRAINING = Training(
+    cpt_steps=0,
+    sft_steps=120,
+    distil_steps=120,
+    retrain_steps=120,
+    lists=4,
+    negatives=6,
+    retrain_rate=5e-5,
+)
+COLLECTION_TRAFFIC = Traffic(past_users=0, users=400, later_users=200, pages_per_user=3.0)

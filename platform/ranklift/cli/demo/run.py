@@ -6,11 +6,13 @@ from pathlib import Path
 
 import torch
 
-from ranklift.cli.collections import Ground, synthetic_ground
+from ranklift.cli.collections import Ground, judged_ground, synthetic_ground
 from ranklift.cli.composition import registry_of
+from ranklift.cli.demo import pretrained
+from ranklift.cli.demo import school as scratch
 from ranklift.cli.demo.control import begin_experiment, conclude_experiment, wait_until_served
 from ranklift.cli.demo.installation import Servers, fresh_home, servers
-from ranklift.cli.demo.plan import FULL_PLAN, QUICK_PLAN
+from ranklift.cli.demo.plan import COLLECTION_TRAFFIC, COLLECTION_TRAINING, FULL_PLAN, QUICK_PLAN
 from ranklift.cli.demo.retraining import retrain
 from ranklift.cli.demo.school import (
     STUDENT,
@@ -19,20 +21,19 @@ from ranklift.cli.demo.school import (
     evaluations,
     figures,
     make_bm25,
-    make_student,
-    make_teacher,
 )
 from ranklift.cli.demo.summary import comparison_table, offline_table, write_report
-from ranklift.cli.demo.traffic import Outcome, play, world_of
+from ranklift.cli.demo.traffic import Outcome, play, rankings_of, world_of
 from ranklift.cli.output import complain, out, step
 from ranklift.lift.render.as_html import to_html
 from ranklift.lift.render.as_table import to_table
 from ranklift.lift.report import Measured
+from ranklift.rankers.backbones import minilm_folder
 from ranklift.settings import load_settings
-from ranklift.simulator.candidates import save_run
+from ranklift.simulator.candidates import DEPTH, save_run
 from ranklift.simulator.collections import Collection, Split, queries_in, save_beir
-
-ACTOR = "demo"
+from ranklift.simulator.world import Rankings
+from ranklift.store.values import ModelRef
 
 
 def run_demo(*, quick: bool, seed: int, folder: Path | None, home: Path) -> None:
@@ -43,11 +44,20 @@ def run_demo(*, quick: bool, seed: int, folder: Path | None, home: Path) -> None
     home = fresh_home(home.absolute())
     with registry_of(load_settings(home=home)) as registry:
         plan = QUICK_PLAN if quick else FULL_PLAN
-        step("making a world: documents, queries, and users who differ")
-        ground = synthetic_ground(plan.size, seed)
-        school = School(ground, plan, registry, home, seed)
-        step("making the models: BM25, a teacher (CPT, SFT), a student (distilled)")
+        if folder is None:
+            step("making a world: documents, queries, and users who differ")
+            ground = synthetic_ground(plan.size, seed)
+            school = School(ground, plan.training, plan.traffic, registry, home, seed)
+            teaching = (scratch.make_teacher, scratch.make_student)
+        else:
+            minilm_folder()  # missing? Say so before anything is done.
+            step(f"reading {folder}")
+            ground = judged_ground(folder, DEPTH)
+            school = School(ground, COLLECTION_TRAINING, COLLECTION_TRAFFIC, registry, home, seed)
+            teaching = (pretrained.make_teacher, pretrained.make_student)
+        step("making the models: BM25, a teacher, a student distilled from it")
         bm25 = make_bm25(school)
+        make_teacher, make_student = teaching
         teacher = make_teacher(school, bm25)
         student = make_student(school, teacher)
         offline = figures(evaluations(school, (bm25, teacher, student)))
@@ -57,16 +67,19 @@ def run_demo(*, quick: bool, seed: int, folder: Path | None, home: Path) -> None
         registry.models.set_champion(bm25, actor=ACTOR, reason="what serves today")
         environment = {
             "OMP_NUM_THREADS": "1",
-            "RANKLIFT_RETRAIN__STEPS": str(plan.retrain_steps),
+            "RANKLIFT_RETRAIN__STEPS": str(school.training.retrain_steps),
             "RANKLIFT_RETRAIN__SEED": str(seed),
+            "RANKLIFT_RETRAIN__LISTS": str(school.training.lists),
+            "RANKLIFT_RETRAIN__LEARNING_RATE": str(school.training.retrain_rate),
             "RANKLIFT_RETRAIN__JUDGMENTS": str(_save_held_out(ground, home / "judgments")),
         }
+        rankings: dict[ModelRef, Rankings] = {}
         step("starting two rankers, the gateway and the scheduler")
         versions = {"bm25": str(bm25), "student": str(student)}
         with servers(home, versions, environment) as running:
             step(f"experiment {STUDENT}-1: {student} against {bm25}")
             begin_experiment(running.gateway, f"{STUDENT}-1", control=bm25, challenger=student)
-            first = _meet(school, running, f"{STUDENT}-1", plan.users, 1)
+            first = _meet(school, running, f"{STUDENT}-1", school.traffic.users, 1, rankings)
             _show(first, home)
             _conclude(first, running)
             step("retraining the student on the clicks of these users")
@@ -77,7 +90,9 @@ def run_demo(*, quick: bool, seed: int, folder: Path | None, home: Path) -> None
                 out.print(comparison_table(finished.model_version, finished.comparisons))
                 step(f"experiment {finished.experiment}: began by itself, meets new users")
                 wait_until_served(running.gateway, finished.experiment)
-                second = _meet(school, running, finished.experiment, plan.later_users, 2)
+                second = _meet(
+                    school, running, finished.experiment, school.traffic.later_users, 2, rankings
+                )
                 _show(second, home)
             else:
                 complain(f"no new version serves: the run was {finished.state}, {finished.reason}")
@@ -111,17 +126,27 @@ def _conclude(outcome: Outcome, running: Servers) -> None:
     step(f"{report.experiment}: {'shipped, the student is the champion' if won else 'rolled back'}")
 
 
-def _meet(school: School, running: Servers, name: str, users: int, wave: int) -> Outcome:
-    """Have new users meet a running experiment."""
+def _meet(
+    school: School,
+    running: Servers,
+    name: str,
+    users: int,
+    wave: int,
+    rankings: dict[ModelRef, Rankings],
+) -> Outcome:
+    """Have new users meet a running experiment; `rankings` are kept for the next one."""
     world = world_of(
         f"wave{wave}",
         school.ground,
         users=users,
-        pages_per_user=school.plan.pages_per_user,
+        pages_per_user=school.traffic.pages_per_user,
         seed=school.seed + wave,
     )
     registered = school.registry.experiments.get(name)
-    return play(world, school.ground, registered, school.registry, school.home, running.gateway)
+    for arm in registered.experiment.arms:
+        if arm.model not in rankings:
+            rankings[arm.model] = rankings_of(school.ground, school.registry, arm.model)
+    return play(world, registered, rankings, school.home, running.gateway)
 
 
 def _show(outcome: Outcome, home: Path) -> None:

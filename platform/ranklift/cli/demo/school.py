@@ -7,18 +7,18 @@ learnt from the ones held out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ranklift.cli.collections import Ground, text_of
-from ranklift.cli.demo.plan import Plan
+from ranklift.cli.demo.plan import Traffic, Training
 from ranklift.cli.demo.traffic import rankings_of, world_of
 from ranklift.cli.output import bar
 from ranklift.cli.versions import new_version, register
 from ranklift.rankers.artefacts import load_ranker
 from ranklift.rankers.backbones import TINY_DECODER, TINY_ENCODER, new_decoder
-from ranklift.rankers.base import ClickedText
+from ranklift.rankers.base import ClickedText, RankingList
 from ranklift.rankers.bm25 import build_bm25
 from ranklift.rankers.evaluation import Evaluation, evaluate
 from ranklift.rankers.tokenizers import train_tokenizer
@@ -29,19 +29,20 @@ from ranklift.rankers.training.sft import SftOptions, finetune
 from ranklift.simulator.collections import Split, queries_in
 from ranklift.simulator.vectorised import SimulatedRanker, simulate
 from ranklift.store.registry import Registry
-from ranklift.store.values import ModelRef
+from ranklift.store.values import ModelRef, ModelVersion
 
 BM25, TEACHER, STUDENT = "bm25", "teacher", "student"
 VOCABULARY = 20_000
-LISTS = 8  # in a training step
+CPT_RATE, SFT_RATE = 4e-3, 1e-3
 
 
 @dataclass(frozen=True, slots=True)
 class School:
-    """Where a demo's models are made: the ground, the registry and the folders, and the seed."""
+    """Where a demo's models are made: what there is to learn, how long, and where it is kept."""
 
     ground: Ground
-    plan: Plan
+    training: Training
+    traffic: Traffic
     registry: Registry
     home: Path
     seed: int
@@ -65,52 +66,83 @@ def make_teacher(school: School, bm25: ModelRef) -> ModelRef:
     texts = [f"{c.query} {c.document.body}" for c in clicks]
     texts += [text.body for text in school.ground.texts()]
     tokenizer = train_tokenizer(texts, VOCABULARY)
-    cpt = CptOptions(steps=school.plan.cpt_steps, seed=school.seed)
+    cpt = CptOptions(steps=school.training.cpt_steps, learning_rate=CPT_RATE, seed=school.seed)
     decoder = new_decoder(TINY_DECODER, tokenizer, cpt.max_tokens, seed=school.seed)
     _, language_model = new_version(school.registry, school.models_folder, f"{TEACHER}-lm")
     with bar("teacher: pre-training on clicks") as progress:
         pretrain(decoder, tokenizer, clicks, language_model, cpt, progress=progress.update)
     ref, folder = new_version(school.registry, school.models_folder, TEACHER)
-    judged = school.ground.lists(queries_in(school.ground.collection, Split.JUDGED))
+    sft = SftOptions(
+        steps=school.training.sft_steps,
+        batch=school.training.lists,
+        learning_rate=SFT_RATE,
+        seed=school.seed,
+    )
     with bar("teacher: fine-tuning on judgments") as progress:
-        finetune(
-            language_model,
-            judged,
-            folder,
-            SftOptions(steps=school.plan.sft_steps, batch=LISTS, seed=school.seed),
-            progress=progress.update,
-        )
+        finetune(language_model, judged_lists(school), folder, sft, progress=progress.update)
     register(school.registry, ref, folder)
     return ref
 
 
 def make_student(school: School, teacher: ModelRef) -> ModelRef:
-    """Distil a first student from the teacher's scores of some training queries; no judgment
-    is read."""
-    collection = school.ground.collection
-    query_ids = queries_in(collection, Split.JUDGED) + queries_in(collection, Split.UNLABELLED)
-    some = query_ids[: int(school.plan.first_students_queries * len(query_ids))]
+    """Distil a first, small encoder from the teacher's scores; no judgment is read."""
     version = school.registry.models.get(teacher)
-    with bar("teacher: scoring") as progress:
-        scored = score_lists(
-            load_ranker(Path(version.uri)),
-            version.digest,
-            school.ground.lists(some),
-            school.home / "cache",
-            progress=progress.update,
-        )
+    lists = students_lists(school, version)
     ref, folder = new_version(school.registry, school.models_folder, STUDENT)
+    options = DistilOptions(
+        steps=school.training.distil_steps, batch=school.training.lists, seed=school.seed
+    )
     with bar("student: distilling") as progress:
         distil(
             FromScratch(TINY_ENCODER, Path(version.uri)),
-            scored.lists,
+            lists,
             folder,
-            DistilOptions(steps=school.plan.distil_steps, batch=LISTS, seed=school.seed),
+            options,
             teacher=version.digest,
             progress=progress.update,
         )
     register(school.registry, ref, folder, parents=(teacher,))
     return ref
+
+
+def judged_lists(school: School) -> list[RankingList]:
+    """Return what a teacher is fine-tuned on: the judged queries, their candidates in portions.
+
+    A portion is the documents with a positive grade and a few of the others:
+    the pairs that say most at a fraction of the cost.
+    """
+    count = school.training.negatives
+    judged = queries_in(school.ground.collection, Split.JUDGED)
+    return [portion for each in school.ground.lists(judged) for portion in portions(each, count)]
+
+
+def portions(judged: RankingList, negatives: int) -> Iterator[RankingList]:
+    """Yield `judged` with all its positive documents and `negatives` of the others at a time."""
+    positive = [i for i, grade in enumerate(judged.targets) if grade > 0]
+    others = [i for i, grade in enumerate(judged.targets) if grade <= 0]
+    for start in range(0, len(others), negatives):
+        kept = positive + others[start : start + negatives]
+        yield RankingList(
+            judged.query,
+            tuple(judged.documents[i] for i in kept),
+            tuple(judged.targets[i] for i in kept),
+        )
+
+
+def students_lists(school: School, teacher: ModelVersion) -> tuple[RankingList, ...]:
+    """Return some training queries with the teacher's scores: what the first student learns."""
+    collection = school.ground.collection
+    query_ids = queries_in(collection, Split.JUDGED) + queries_in(collection, Split.UNLABELLED)
+    some = query_ids[: int(school.training.first_students_queries * len(query_ids))]
+    with bar("teacher: scoring") as progress:
+        scored = score_lists(
+            load_ranker(Path(teacher.uri)),
+            teacher.digest,
+            school.ground.lists(some),
+            school.home / "cache",
+            progress=progress.update,
+        )
+    return scored.lists
 
 
 def past_clicks(school: School, bm25: ModelRef) -> list[ClickedText]:
@@ -122,8 +154,8 @@ def past_clicks(school: School, bm25: ModelRef) -> list[ClickedText]:
     world = world_of(
         "past",
         past,
-        users=school.plan.past_users,
-        pages_per_user=school.plan.pages_per_user,
+        users=school.traffic.past_users,
+        pages_per_user=school.traffic.pages_per_user,
         seed=school.seed,
     )
     rankings = rankings_of(past, school.registry, bm25)

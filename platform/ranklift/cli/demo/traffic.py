@@ -13,12 +13,13 @@ from ranklift.cli.output import bar
 from ranklift.events.frames import read_events
 from ranklift.lift.report import LiftReport, lift_report
 from ranklift.rankers.artefacts import load_ranker
+from ranklift.simulator.behaviour import BINARY_GRADES, Behaviour
 from ranklift.simulator.replay import ReplayResult, replay
 from ranklift.simulator.truth import true_lifts
 from ranklift.simulator.users import Population
-from ranklift.simulator.world import World
+from ranklift.simulator.world import Rankings, World
 from ranklift.store.registry import Registry
-from ranklift.store.values import ModelRef, RegisteredExperiment
+from ranklift.store.values import Experiment, ModelRef, RegisteredExperiment
 
 SPAN = timedelta(hours=20)
 # Real rankers on a busy machine: a page that waits is a page, a page that fails is lost.
@@ -41,18 +42,26 @@ def world_of(name: str, ground: Ground, *, users: int, pages_per_user: float, se
     """Return users who search in the last hours: a retraining window holds their pages."""
     start = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - SPAN
     population = Population(users=users, pages_per_user=pages_per_user, start=start, span=SPAN)
-    return World(name, seed, ground.collection, ground.candidates, population)
+    return World(name, seed, ground.collection, ground.candidates, population, behaviour_of(ground))
+
+
+def behaviour_of(ground: Ground) -> Behaviour:
+    """Return how users behave: judgments of yes and no have no grade between the two."""
+    grades = {g for graded in ground.collection.judgments.values() for g in graded.values()}
+    return BINARY_GRADES if max(grades, default=0) <= 1 else Behaviour()
 
 
 def play(
     world: World,
-    ground: Ground,
     registered: RegisteredExperiment,
-    registry: Registry,
+    rankings: Mapping[ModelRef, Rankings],
     home: Path,
     gateway: str,
 ) -> Outcome:
-    """Send the world through the gateway, and report the running experiment."""
+    """Send the world through the gateway, and report the running experiment.
+
+    `rankings` holds what each arm's model version shows for every query.
+    """
     with bar(f"users of {registered.experiment.name}") as progress:
         replayed = asyncio.run(
             replay(
@@ -65,21 +74,21 @@ def play(
             )
         )
     report = lift_report(registered, read_events(home))
-    return Outcome(report, truth_of(world, ground, registered, registry), replayed)
+    return Outcome(report, truth_of(world, registered.experiment, rankings), replayed)
 
 
 def truth_of(
-    world: World, ground: Ground, registered: RegisteredExperiment, registry: Registry
+    world: World, experiment: Experiment, rankings: Mapping[ModelRef, Rankings]
 ) -> TrueLifts:
     """Return the true relative lift of every arm: everybody on the arm against everybody on
     control, in expectation over what these very users do."""
-    experiment = registered.experiment
-    rankings = {arm.name: rankings_of(ground, registry, arm.model) for arm in experiment.arms}
+    model = {arm.name: arm.model for arm in experiment.arms}
+    control = rankings[model[experiment.control]]
     return {
         (metric, arm): lift.relative_lift
-        for arm in rankings
+        for arm in model
         if arm != experiment.control
-        for metric, lift in true_lifts(world, rankings[experiment.control], rankings[arm]).items()
+        for metric, lift in true_lifts(world, control, rankings[model[arm]]).items()
     }
 
 

@@ -1,4 +1,4 @@
-"""Rank fine-tuning: a language model becomes a teacher by a few judged lists.
+"""Rank fine-tuning: a language model, decoder or encoder, becomes a teacher by a few judged lists.
 
 The scalar head sits on the closing token; the loss is the hinge on pairs of
 different grades (DisRanker, arXiv 2411.04539, stage 2).
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -50,28 +51,30 @@ class SftOptions:
 
 
 def finetune(
-    language_model: Path,
+    start: Path,
     lists: Sequence[RankingList],
     folder: Path,
     options: SftOptions,
     *,
+    kind: Literal["decoder", "encoder"] = "decoder",
     progress: Progress = no_progress,
 ) -> Trained:
-    """Make a decoder that ranks out of the language model in a folder, and write it to `folder`.
+    """Make a teacher out of the language model in the folder `start`, and write it to `folder`.
 
-    The lists' targets are grades. Lists in which all grades are the same teach
-    nothing and are left out.
+    `kind` says how it reads a pair and where its head sits. The lists' targets
+    are grades. Lists in which all grades are the same teach nothing and are
+    left out.
 
     Raises:
         AlreadyExists: `folder` is there already.
-        InvalidRequest: the folder holds no language model, or no list has two
+        InvalidRequest: `start` holds no such model, or no list has two
             different grades.
         TrainingFailed: the loss is not finite, or all scores became the same.
     """
     refuse_existing(folder)
-    model = load_scorer(language_model, head_seed=options.seed)
-    tokenizer = load_tokenizer(language_model)
-    encoder = PairEncoder(tokenizer, "decoder", options.max_tokens)
+    model = load_scorer(start, head_seed=options.seed)
+    tokenizer = load_tokenizer(start)
+    encoder = PairEncoder(tokenizer, kind, options.max_tokens)
     encoded = [each for each in encode_lists(encoder, lists) if len(set(each.targets)) > 1]
     if not encoded:
         raise InvalidRequest.of(
@@ -83,7 +86,7 @@ def finetune(
 
     def loss_of(model: PreTrainedModel, batch: Sequence[EncodedList]) -> Tensor:
         collated = collate_lists(batch)
-        scores = list_scores(model, "decoder", collated)
+        scores = list_scores(model, kind, collated)
         return margin_ranking(
             scores,
             collated.targets.to(scores.device),
@@ -99,9 +102,9 @@ def finetune(
         seed=options.seed,
         progress=progress,
     )
-    refuse_collapse(model, "decoder", encoded[: options.batch])
-    lineage = Lineage("sft", (digest_of(language_model),), lists_digest(lists), asdict(options))
-    manifest = Manifest("decoder", "fp32", options.max_tokens, lineage)
+    refuse_collapse(model, kind, encoded[: options.batch])
+    lineage = Lineage("sft", (digest_of(start),), lists_digest(lists), asdict(options))
+    manifest = Manifest(kind, "fp32", options.max_tokens, lineage)
     with new_artefact(folder, manifest) as temporary:
         save(model, tokenizer, temporary)
     return trained
