@@ -10,7 +10,12 @@ from ranklift.cli.collections import Ground, judged_ground, synthetic_ground
 from ranklift.cli.composition import registry_of
 from ranklift.cli.demo import pretrained
 from ranklift.cli.demo import school as scratch
-from ranklift.cli.demo.control import begin_experiment, conclude_experiment, wait_until_served
+from ranklift.cli.demo.control import (
+    ACTOR,
+    begin_experiment,
+    conclude_experiment,
+    wait_until_served,
+)
 from ranklift.cli.demo.installation import Servers, fresh_home, servers
 from ranklift.cli.demo.plan import COLLECTION_TRAFFIC, COLLECTION_TRAINING, FULL_PLAN, QUICK_PLAN
 from ranklift.cli.demo.retraining import retrain
