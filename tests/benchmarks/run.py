@@ -1,0 +1,46 @@
+"""Run every benchmark and write its page under docs/benchmarks: `make bench`.
+
+python -m tests.benchmarks.run             # all of them
+python -m tests.benchmarks.run coverage    # one of them
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from tests.benchmarks import coverage
+
+PAGES = Path(__file__).parents[2] / "docs" / "benchmarks"
+BENCHMARKS: Mapping[str, Callable[[], str]] = {"coverage": coverage.measure}
+
+
+def main() -> int:
+    names = sys.argv[1:] or list(BENCHMARKS)
+    for name in names:
+        if name not in BENCHMARKS:
+            print(f"no benchmark {name!r}; there are {', '.join(BENCHMARKS)}", file=sys.stderr)
+            return 2
+        body = BENCHMARKS[name]()
+        PAGES.mkdir(parents=True, exist_ok=True)
+        (PAGES / f"{name}.md").write_text(f"{body}\n{_machine(name)}", encoding="utf-8")
+        print(body)
+    return 0
+
+
+def _machine(name: str) -> str:
+    packages = ", ".join(f"{p} {version(p)}" for p in ("torch", "polars", "numpy", "grpcio"))
+    return (
+        f"\n---\nCommand: `python -m tests.benchmarks.run {name}`, {datetime.now(UTC):%Y-%m-%d}, "
+        f"{os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}, "
+        f"{packages}.\n"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
