@@ -71,7 +71,7 @@ class SyntheticSize:
 # Documents enough that a small model learns which words mean the same before it knows the
 # documents by heart: with 3 a topic, a teacher does not beat BM25.
 QUICK = SyntheticSize(
-    concepts=60,
+    concepts=50,
     attributes=20,
     fillers=120,
     attributes_per_concept=8,

@@ -20,7 +20,7 @@ def words_of(synthetic: Synthetic) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("size", "documents", "queries"), [(QUICK, 5_760, 1_440), (FULL, 12_000, 3_000)]
+    ("size", "documents", "queries"), [(QUICK, 4_800, 1_200), (FULL, 12_000, 3_000)]
 )
 def test_sizes(size: SyntheticSize, documents: int, queries: int) -> None:
     synthetic = synthesize(size, rng=np.random.default_rng(0))

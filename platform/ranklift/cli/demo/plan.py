@@ -54,15 +54,15 @@ class Plan:
 
 QUICK_PLAN = Plan(
     Training(
-        cpt_steps=350,
-        sft_steps=550,
-        distil_steps=400,
-        retrain_steps=400,
+        cpt_steps=320,
+        sft_steps=480,
+        distil_steps=350,
+        retrain_steps=300,
         lists=8,
         negatives=3,
         retrain_rate=1e-3,
     ),
-    Traffic(past_users=10_000, users=1_200, later_users=300, pages_per_user=4.0),
+    Traffic(past_users=10_000, users=1_000, later_users=300, pages_per_user=4.0),
     QUICK,
 )
 FULL_PLAN = Plan(
