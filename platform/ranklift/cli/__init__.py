@@ -11,11 +11,11 @@ import sys
 import typer
 
 from ranklift.cli import db, experiment, retrain, serve, train
-from ranklift.cli.demo import demo
-from ranklift.cli.evaluate import evaluate
+from ranklift.cli.demo import demo as demo_command
+from ranklift.cli.evaluate import evaluate as evaluate_command
 from ranklift.cli.output import complain
-from ranklift.cli.report import report
-from ranklift.cli.simulate import simulate
+from ranklift.cli.report import report as report_command
+from ranklift.cli.simulate import simulate as simulate_command
 from ranklift.v1.errors import RequestError
 
 HELP = "Distil, serve, split, measure and retrain search rankers, and prove the lift."
@@ -31,10 +31,10 @@ def command() -> typer.Typer:
         add_completion=False,
         rich_markup_mode="markdown",
     )
-    app.command("demo")(demo)
-    app.command("report")(report)
-    app.command("simulate")(simulate)
-    app.command("evaluate")(evaluate)
+    app.command("demo")(demo_command)
+    app.command("report")(report_command)
+    app.command("simulate")(simulate_command)
+    app.command("evaluate")(evaluate_command)
     app.add_typer(serve.app, name="serve")
     app.add_typer(experiment.app, name="experiment")
     app.add_typer(train.app, name="train")

@@ -52,11 +52,10 @@ def servers(
             name: start(name, "serve", "ranker", *at, "--load", version, "--address", address)
             for (name, version), address in zip(versions.items(), addresses.values(), strict=True)
         }
-        for name, child in started.items():
-            wait_until_serving(child, addresses[name])
         started["gateway"] = start(
             "gateway", "serve", "gateway", *at, "--address", gateway, *behind
         )
-        wait_until_serving(started["gateway"], gateway)
         started["scheduler"] = start("scheduler", "serve", "scheduler", *at, *behind)
+        for name, address in {**addresses, "gateway": gateway}.items():
+            wait_until_serving(started[name], address)
         yield Servers(gateway, started)
