@@ -16,6 +16,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 
 from ranklift.v1 import ranking_pb2, ranking_pb2_grpc
 from ranklift.v1.errors import (
+    MAX_VIOLATIONS,
     AlreadyExists,
     Conflict,
     InvalidRequest,
@@ -25,6 +26,7 @@ from ranklift.v1.errors import (
     RequestError,
     Unreachable,
     Violation,
+    refuse_if_any,
 )
 from ranklift.v1.hosting import host, split_address
 from ranklift.v1.status import violations_of
@@ -77,6 +79,29 @@ def test_every_request_error_has_its_code_and_names_its_fields(kind: type[Reques
         assert "documents[2].id: is empty" in str(error.details())
 
     served(kind(violations), use)
+
+
+def test_more_violations_than_a_trailer_holds_are_cut() -> None:
+    async def use(address: str) -> None:
+        error = await failure_of(address)
+        assert error.code() == grpc.StatusCode.INVALID_ARGUMENT
+        assert len(violations_of(error)) == MAX_VIOLATIONS
+
+    served(InvalidRequest([Violation(f"documents[{i}].id", "is empty") for i in range(500)]), use)
+
+
+def test_refusals_name_everything_up_to_a_bound() -> None:
+    refuse_if_any([])
+    with pytest.raises(InvalidRequest) as refused:
+        refuse_if_any(Violation(f"f{i}", "is wrong") for i in range(10**9))
+    assert len(refused.value.violations) == MAX_VIOLATIONS + 1
+    assert refused.value.violations[-1].description == "and more"
+
+
+def test_an_error_of_a_part_names_the_part() -> None:
+    error = NotFound.of("arms[1].model", "is not registered").under("experiment")
+    assert type(error) is NotFound
+    assert [v.field for v in error.violations] == ["experiment.arms[1].model"]
 
 
 def test_a_fault_of_ours_tells_a_reference_and_nothing_of_the_inside(

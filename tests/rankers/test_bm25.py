@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ranklift.rankers.base import ClickedText, Text
-from ranklift.rankers.bm25 import FirstStage, build_bm25, load_bm25, tokenize
+from ranklift.rankers.bm25 import build_bm25, load_bm25, tokenize
 from ranklift.v1.errors import InvalidRequest, NotFound
 
 
@@ -60,7 +60,6 @@ def test_a_limit_cuts_documents_and_says_which(tmp_path: Path) -> None:
 def test_a_query_without_known_terms_scores_nothing(tmp_path: Path, query: str) -> None:
     ranker = build_bm25(texts("apple pear"), tmp_path / "bm25")
     assert ranker.score(query, texts("apple", "")).values.tolist() == [0, 0]
-    assert FirstStage(texts("apple pear")).candidates(query, 5) == []
 
 
 def test_an_empty_collection_is_refused(tmp_path: Path) -> None:
@@ -70,7 +69,6 @@ def test_an_empty_collection_is_refused(tmp_path: Path) -> None:
 
 def test_a_collection_without_a_single_term_still_ranks(tmp_path: Path) -> None:
     assert build_bm25(texts(""), tmp_path / "bm25").score("a", texts("b")).values.tolist() == [0]
-    assert FirstStage(texts("")).candidates("apple", 3) == []
 
 
 def test_missing_and_broken_statistics_are_told_apart(tmp_path: Path) -> None:
@@ -79,9 +77,3 @@ def test_missing_and_broken_statistics_are_told_apart(tmp_path: Path) -> None:
     (tmp_path / "bm25.json").write_text('{"documents": 3}')
     with pytest.raises(InvalidRequest, match="no BM25 statistics"):
         load_bm25(tmp_path)
-
-
-def test_the_first_stage_finds_the_best_first_and_keeps_the_order_of_ties() -> None:
-    stage = FirstStage(texts("pear", "apple pear", "apple apple", "apple pear", "plum"))
-    assert stage.candidates("apple", 10) == ["d2", "d1", "d3"]
-    assert stage.candidates("apple", 2) == ["d2", "d1"]

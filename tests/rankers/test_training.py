@@ -91,6 +91,13 @@ def test_the_teacher_learns_synonyms_and_the_student_learns_from_the_teacher(
     assert student > max(0.75, baseline + 0.05)
 
 
+def test_an_encoder_can_be_the_teacher_too(
+    tmp_path: Path, artefacts: dict[str, Path], judged: list[RankingList]
+) -> None:
+    finetune(artefacts["encoder"], judged, tmp_path / "teacher", BRIEF_SFT, kind="encoder")
+    assert load_ranker(tmp_path / "teacher").kind == "encoder"
+
+
 def test_without_pre_training_the_teacher_learns_less(
     tmp_path: Path,
     family: Family,

@@ -1,32 +1,15 @@
-"""What definitions have in common: which names are allowed, and how a refusal stays short."""
+"""What definitions have in common: which names are allowed, and how what was given is quoted."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from itertools import islice
 
-from ranklift.v1.errors import InvalidRequest, Violation
+from ranklift.v1.errors import Violation
 
-# A status travels in a trailer, and gRPC refuses trailers above 8 KB.
-MAX_VIOLATIONS = 20
 MAX_QUOTED_CHARS = 64
 
 _NAME = re.compile(r"[a-z0-9_-]{1,64}")
 _VERSION = re.compile(r"[a-z0-9_.-]{1,64}")
-
-
-def refuse_if_any(violations: Iterable[Violation]) -> None:
-    """Raise everything that is wrong at once, up to 20 violations.
-
-    Raises:
-        InvalidRequest: there is a violation.
-    """
-    found = list(islice(violations, MAX_VIOLATIONS + 1))
-    if len(found) > MAX_VIOLATIONS:
-        found[-1] = Violation("", "and more")
-    if found:
-        raise InvalidRequest(found)
 
 
 def quoted(given: str) -> str:

@@ -14,9 +14,9 @@ from ranklift.store.values import (
     ModelRef,
     Unit,
 )
-from ranklift.traffic.checks import check_name, check_version, quoted, refuse_if_any
+from ranklift.traffic.checks import check_name, check_version, quoted
 from ranklift.v1 import experiments_pb2 as pb
-from ranklift.v1.errors import Violation
+from ranklift.v1.errors import Violation, refuse_if_any
 
 PRIMARY_METRICS = ("page_ctr", "user_ctr", "dwell_per_click")
 DEFAULT_LAYER = "default"

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from ranklift.store.values import Lineage, ModelRef, ModelVersion
-from ranklift.traffic.checks import check_name, check_version, quoted, refuse_if_any
+from ranklift.traffic.checks import check_name, check_version, quoted
 from ranklift.traffic.experiment_messages import to_timestamp
 from ranklift.v1 import models_pb2 as pb
-from ranklift.v1.errors import Violation
+from ranklift.v1.errors import Violation, refuse_if_any
 
 KINDS = ("bm25", "encoder", "decoder")
 NUMERICS = ("fp32", "bf16", "int8")

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from ranklift.store.values import Decision, ExperimentState, ModelRef, RegisteredExperiment
-from ranklift.traffic.checks import check_name, quoted, refuse_if_any
+from ranklift.traffic.checks import check_name, quoted
 from ranklift.traffic.experiments import check_experiment
 from ranklift.traffic.repositories import ExperimentRepository, ModelRepository
 from ranklift.v1 import experiments_pb2 as pb
-from ranklift.v1.errors import InvalidRequest
+from ranklift.v1.errors import InvalidRequest, refuse_if_any
 
 
 class ExperimentRegistry:

@@ -14,9 +14,13 @@ A fault of ours is none of these: it stays an ordinary exception.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import ClassVar
+
+# A status travels in a trailer, and gRPC refuses trailers above 8 KB.
+MAX_VIOLATIONS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,3 +99,19 @@ class Unreachable(RequestError):
     """Something the request needs does not answer."""
 
     code = "UNAVAILABLE"
+
+
+def refuse_if_any(violations: Iterable[Violation]) -> None:
+    """Raise everything that is wrong at once, up to `MAX_VIOLATIONS` and a note that there is more.
+
+    `violations` is read no further than that: the check of a hostile request
+    stays as cheap as that of a good one.
+
+    Raises:
+        InvalidRequest: there is a violation.
+    """
+    found = list(islice(violations, MAX_VIOLATIONS + 1))
+    if len(found) > MAX_VIOLATIONS:
+        found[-1] = Violation("", "and more")
+    if found:
+        raise InvalidRequest(found)

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 
 from ranklift.v1 import ranking_pb2
-from ranklift.v1.errors import InvalidRequest, Violation
-
-# A status travels in a trailer, and gRPC refuses trailers above 8 KB.
-MAX_VIOLATIONS = 20
+from ranklift.v1.errors import Violation, refuse_if_any
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +25,7 @@ def validate_rank_request(request: ranking_pb2.RankRequest, limits: RankLimits) 
     Raises:
         InvalidRequest: a field is missing, too long, out of range or ambiguous.
     """
-    # A field that is too much is not looked into any further: the check of a
-    # hostile request must stay as cheap as that of a good one.
-    found = list(islice(_violations(request, limits), MAX_VIOLATIONS + 1))
-    if len(found) > MAX_VIOLATIONS:
-        found[-1] = Violation("", "and more")
-    if found:
-        raise InvalidRequest(found)
+    refuse_if_any(_violations(request, limits))
 
 
 def _violations(request: ranking_pb2.RankRequest, limits: RankLimits) -> Iterator[Violation]:

@@ -17,10 +17,9 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc import aio
 from grpc_status import rpc_status
 
-from ranklift.v1.errors import RequestError, Violation
+from ranklift.v1.errors import MAX_VIOLATIONS, RequestError, Violation
 
-# A status travels in a trailer, and gRPC refuses trailers above 8 KB.
-MAX_VIOLATIONS = 20
+# A status travels in a trailer, see MAX_VIOLATIONS.
 MAX_MESSAGE_CHARS = 2_000
 
 log = structlog.get_logger(__name__)

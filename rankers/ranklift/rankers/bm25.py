@@ -91,31 +91,6 @@ class BM25:
         return math.fsum(weights[term] * tf / (tf + saturation) for term, tf in counts.items())
 
 
-class FirstStage:
-    """Finds the candidates of a query in a collection held in memory."""
-
-    def __init__(self, documents: Iterable[Text]) -> None:
-        kept = list(documents)
-        self._ids = [document.id for document in kept]
-        self._index = bm25s.BM25(k1=K1, b=B, dtype="float64")
-        tokens = tokenize([document.body for document in kept])
-        self._empty = not any(tokens)
-        if not self._empty:
-            self._index.index(tokens, show_progress=False)
-
-    def candidates(self, query: str, count: int) -> list[str]:
-        """Return the ids of the `count` best documents that share a term with `query`, best first.
-
-        Equal scores keep the order of the collection.
-        """
-        terms = tokenize([query])[0]
-        if self._empty or not terms:
-            return []
-        scores = self._index.get_scores(terms)
-        best = np.argsort(-scores, kind="stable")[:count]
-        return [self._ids[i] for i in best if scores[i] > 0]
-
-
 def tokenize(texts: Sequence[str]) -> list[list[str]]:
     """Return the terms of each text: lower-case words of two letters or more, no English
     stop words."""

@@ -184,7 +184,7 @@ def test_listing_goes_by_pages_and_state(serve: Serve) -> None:
             "CreateExperiment",
             pb.CreateExperimentRequest(experiment=definition(share=0.4)),
             "INVALID_ARGUMENT",
-            "arms",
+            "experiment.arms",
         ),
         ("GetExperiment", pb.GetExperimentRequest(), "INVALID_ARGUMENT", "name"),
         ("GetExperiment", pb.GetExperimentRequest(name="nobody"), "NOT_FOUND", "name"),

@@ -81,11 +81,12 @@ FULL_PLAN = Plan(
 # A real collection, with a pretrained model: fewer steps of larger models, fewer and dearer pages.
 COLLECTION_TRAINING = Training(
     cpt_steps=0,
-    sft_steps=120,
+    sft_steps=160,
     distil_steps=120,
     retrain_steps=120,
-    lists=4,
-    negatives=6,
+    lists=2,
+    negatives=4,
     retrain_rate=5e-5,
+    first_students_queries=0.6,
 )
-COLLECTION_TRAFFIC = Traffic(past_users=0, users=400, later_users=200, pages_per_user=3.0)
+COLLECTION_TRAFFIC = Traffic(past_users=0, users=300, later_users=150, pages_per_user=3.0)

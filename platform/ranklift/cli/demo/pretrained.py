@@ -23,7 +23,7 @@ from ranklift.rankers.training.distil import DistilOptions, FromPretrained, dist
 from ranklift.rankers.training.sft import SftOptions, finetune
 from ranklift.store.values import ModelRef
 
-MAX_TOKENS = 96
+MAX_TOKENS = 64
 LAYERS, KEPT = 6, 3
 LEARNING_RATE = 1e-4
 

@@ -3,9 +3,9 @@
 import pytest
 from google.protobuf.json_format import ParseDict
 
-from ranklift.v1.errors import InvalidRequest, Violation
+from ranklift.v1.errors import MAX_VIOLATIONS, InvalidRequest, Violation
 from ranklift.v1.ranking_pb2 import Document, RankRequest
-from ranklift.v1.requests import MAX_VIOLATIONS, RankLimits, validate_rank_request
+from ranklift.v1.requests import RankLimits, validate_rank_request
 
 LIMITS = RankLimits()
 

@@ -1,0 +1,84 @@
+"""From served traffic to a student, one command after the other, as a user would type them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.system.installation import Installation
+
+from ranklift.cli import main
+from ranklift.cli.collections import Ground
+from ranklift.cli.composition import registry_of
+from ranklift.settings import load_settings
+from ranklift.simulator.candidates import save_run
+from ranklift.simulator.collections import save_beir
+from ranklift.store.values import ModelRef
+
+Run = Callable[..., int]
+
+
+@pytest.fixture
+def run(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run `ranklift ARGUMENTS` on the running installation's home; return the exit code."""
+    monkeypatch.setenv("RANKLIFT_HOME", str(installation.home))
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(*arguments: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["ranklift", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code if isinstance(ended.value.code, int) else 0
+
+    return call
+
+
+@pytest.fixture
+def collection(ground: Ground, tmp_path: Path) -> str:
+    folder = tmp_path / "collection"
+    save_beir(ground.collection, folder)
+    save_run(ground.candidates, folder)
+    return str(folder)
+
+
+def test_traffic_teaches_a_teacher_and_the_teacher_a_student(
+    run: Run,
+    installation: Installation,
+    collection: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    of = ("--collection", collection)
+    served = ("--server", installation.gateway, "--users", "60")
+    assert run("simulate", *of, *served) == 0
+    assert "0 failed calls" in capsys.readouterr().out
+
+    language_model = str(tmp_path / "lm")
+    assert run("train", "cpt", "--output", language_model, "--steps", "4") == 0
+    assert run("train", "sft", "--language-model", language_model, *of, "--steps", "4") == 0
+    learn = ("train", "distil", "--teacher", "teacher@1", *of, "--steps", "4", "--name", "small")
+    assert run(*learn) == 0
+    assert "0 found in the cache" in capsys.readouterr().out
+    assert run(*learn) == 0
+    assert "0 teacher scores computed" in capsys.readouterr().out
+
+    with registry_of(load_settings(home=installation.home)) as registry:
+        made = registry.models.get(ModelRef("small", "2"))
+    assert made.kind == "encoder"
+    assert made.lineage.parents == ("teacher@1",)
+    assert run("evaluate", "bm25@1", "teacher@1", "small@1", "small@2", *of) == 0
+    printed = capsys.readouterr().out
+    assert "small@1 - bm25@1: pair_accuracy" in printed
+    # The same steps on the same scores with the same seed: the same student.
+    rows = [line.split()[1:] for line in printed.splitlines() if line.strip().startswith("small@")]
+    assert rows[0] == rows[1]
+
+
+def test_a_log_without_clicks_teaches_nothing(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("train", "cpt", "--output", str(tmp_path / "lm")) == 2
+    assert "holds no clicks; serve some traffic" in capsys.readouterr().err
+    assert not (tmp_path / "lm").exists()
