@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
 import structlog
+
+
+class StderrLogger:
+    """Writes lines to whatever stderr is at the moment.
+
+    A line that cannot be written is dropped: a closed terminal must not fail
+    the work that the line is about.
+    """
+
+    def msg(self, message: str) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            print(message, file=sys.stderr, flush=True)  # noqa: T201
+
+    log = debug = info = warn = warning = error = critical = fatal = failure = exception = msg
 
 
 def configure_logs() -> None:
@@ -23,6 +38,5 @@ def configure_logs() -> None:
             *([] if person else [structlog.processors.dict_tracebacks]),
             renderer,
         ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
+        logger_factory=lambda *_: StderrLogger(),
     )

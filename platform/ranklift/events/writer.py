@@ -116,6 +116,25 @@ class Writer:
             self._queue.put(item)
 
     def _run(self) -> None:
+        try:
+            self._serve()
+        except BaseException as error:
+            # Nobody may wait for a thread that is gone.
+            with self._lock:
+                self._closing = True
+            self._refuse_queued(error)
+            raise
+        finally:
+            self._journal.close()
+
+    def _refuse_queued(self, error: BaseException) -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                item = self._queue.get_nowait()
+                if isinstance(item, _Waiting) and item.future.set_running_or_notify_cancel():
+                    item.future.set_exception(_refusal(error))
+
+    def _serve(self) -> None:
         closing = False
         while not closing:
             items = self._take()
@@ -130,7 +149,6 @@ class Writer:
             for item in items:
                 if item is not None and not isinstance(item, _Waiting):
                     item()
-        self._journal.close()
 
     def _take(self) -> list[_Waiting | Callable[[], None] | None]:
         """Wait for an item, and take those that wait behind it too, up to the end or the limit."""
@@ -147,16 +165,22 @@ class Writer:
         return items
 
     def _answer(self, group: Sequence[_Waiting]) -> None:
+        failure: BaseException | None = None
         try:
             outcomes = self._commit(group)
-        except Exception as error:
-            log.warning("commit_failed", calls=len(group), error=str(error))
+        except BaseException as error:
+            failure = error
             outcomes = [_refusal(error) for _ in group]
         for waiting, outcome in zip(group, outcomes, strict=True):
             if isinstance(outcome, Recorded):
                 waiting.future.set_result(outcome)
             else:
                 waiting.future.set_exception(outcome)
+        # Last: the callers have their answer even where the log line cannot be written.
+        if failure is not None:
+            log.warning("commit_failed", calls=len(group), error=str(failure))
+        if failure is not None and not isinstance(failure, Exception):
+            raise failure
 
     def _commit(self, group: Sequence[_Waiting]) -> list[Recorded | Exception]:
         """Judge and write calls in one transaction; a refused call leaves no trace in it."""
@@ -179,8 +203,10 @@ class Writer:
         return outcomes
 
 
-def _refusal(error: Exception) -> Exception:
+def _refusal(error: BaseException) -> Exception:
     """Return what the callers of a failed transaction are told."""
+    if not isinstance(error, Exception):
+        return RuntimeError(f"the event log broke: {error!r}")
     if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF in _PASSING:
         return Overloaded.of(
             "", f"nothing was recorded ({error}); make room on the disk, then send it again"

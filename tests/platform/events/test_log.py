@@ -221,6 +221,23 @@ def test_calls_beyond_what_may_wait_are_refused(tmp_path: Path, make_page: MakeP
     asyncio.run(scenario())
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_nobody_waits_for_a_writer_that_broke(tmp_path: Path, make_page: MakePage) -> None:
+    def broken_clock() -> datetime:
+        raise SystemExit("not even an Exception")
+
+    async def scenario() -> None:
+        log = log_with(tmp_path, Writer(open_journal(tmp_path), broken_clock))
+        with pytest.raises(RuntimeError, match="broke"):
+            async with asyncio.timeout(10):
+                await log.record_page(make_page("p1"), [])
+        with pytest.raises(RuntimeError, match="closed"):
+            await log.record_page(make_page("p2"), [])
+        await log.close()
+
+    asyncio.run(scenario())
+
+
 def test_closing_writes_what_was_queued_and_ends_the_log(
     tmp_path: Path, make_page: MakePage, read_all: ReadAll
 ) -> None:
