@@ -14,10 +14,13 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from tests.benchmarks import coverage
+from tests.benchmarks import calibration, coverage
 
 PAGES = Path(__file__).parents[2] / "docs" / "benchmarks"
-BENCHMARKS: Mapping[str, Callable[[], str]] = {"coverage": coverage.measure}
+BENCHMARKS: Mapping[str, Callable[[], str]] = {
+    "calibration": calibration.measure,
+    "coverage": coverage.measure,
+}
 
 
 def main() -> int:
