@@ -19,8 +19,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import ClassVar
 
-# A status travels in a trailer, and gRPC refuses trailers above 8 KB.
-MAX_VIOLATIONS = 20
+MAX_VIOLATIONS = 20  # nobody mends more than that at a time
 
 
 @dataclass(frozen=True, slots=True)

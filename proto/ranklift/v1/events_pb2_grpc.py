@@ -49,7 +49,8 @@ class EventServiceServicer:
     def RecordEvents(self, request, context):
         """Records clicks and dwells. When the call returns OK, all of its events are
         on disk. All or none: one bad event refuses the request, and the error
-        names every bad one, so that the caller can drop it and send the rest.
+        names the bad ones (as many as fit a status), so that the caller can drop
+        them and send the rest.
         Idempotent by `event_id`.
 
         Errors: INVALID_ARGUMENT and NOT_FOUND that name the field,

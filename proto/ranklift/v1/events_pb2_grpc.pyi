@@ -36,7 +36,8 @@ class EventServiceStub:
     RecordEvents: _grpc.UnaryUnaryMultiCallable[_events_pb2.RecordEventsRequest, _events_pb2.RecordEventsResponse]
     """Records clicks and dwells. When the call returns OK, all of its events are
     on disk. All or none: one bad event refuses the request, and the error
-    names every bad one, so that the caller can drop it and send the rest.
+    names the bad ones (as many as fit a status), so that the caller can drop
+    them and send the rest.
     Idempotent by `event_id`.
 
     Errors: INVALID_ARGUMENT and NOT_FOUND that name the field,
@@ -51,7 +52,8 @@ class EventServiceAsyncStub(EventServiceStub):
     RecordEvents: _aio.UnaryUnaryMultiCallable[_events_pb2.RecordEventsRequest, _events_pb2.RecordEventsResponse]  # type: ignore[assignment]
     """Records clicks and dwells. When the call returns OK, all of its events are
     on disk. All or none: one bad event refuses the request, and the error
-    names every bad one, so that the caller can drop it and send the rest.
+    names the bad ones (as many as fit a status), so that the caller can drop
+    them and send the rest.
     Idempotent by `event_id`.
 
     Errors: INVALID_ARGUMENT and NOT_FOUND that name the field,
@@ -69,7 +71,8 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_events_pb2.RecordEventsResponse, _abc.Awaitable[_events_pb2.RecordEventsResponse]]:
         """Records clicks and dwells. When the call returns OK, all of its events are
         on disk. All or none: one bad event refuses the request, and the error
-        names every bad one, so that the caller can drop it and send the rest.
+        names the bad ones (as many as fit a status), so that the caller can drop
+        them and send the rest.
         Idempotent by `event_id`.
 
         Errors: INVALID_ARGUMENT and NOT_FOUND that name the field,

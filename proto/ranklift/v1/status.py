@@ -17,27 +17,32 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc import aio
 from grpc_status import rpc_status
 
-from ranklift.v1.errors import MAX_VIOLATIONS, RequestError, Violation
+from ranklift.v1.errors import RequestError, Violation
 
-# A status travels in a trailer, see MAX_VIOLATIONS.
-MAX_MESSAGE_CHARS = 2_000
+# A status travels in a trailer, and gRPC refuses trailers above 8 KB; binary ones grow by a third
+# on their way.
+MAX_DETAIL_BYTES = 4_500
+MAX_MESSAGE_CHARS = 1_000
 
 log = structlog.get_logger(__name__)
 
 
 def to_status(error: RequestError) -> status_pb2.Status:
-    """Return the status of a refused request, its violations as `BadRequest` details."""
-    detail = any_pb2.Any()
-    detail.Pack(
-        error_details_pb2.BadRequest(
-            field_violations=[
-                error_details_pb2.BadRequest.FieldViolation(
-                    field=v.field, description=v.description
-                )
-                for v in error.violations[:MAX_VIOLATIONS]
-            ]
+    """Return the status of a refused request, its violations as `BadRequest` details.
+
+    Violations that no longer fit are counted in a last one.
+    """
+    bad_request = error_details_pb2.BadRequest()
+    for told, violation in enumerate(error.violations):
+        if bad_request.ByteSize() > MAX_DETAIL_BYTES:
+            more = f"and {len(error.violations) - told} more"
+            bad_request.field_violations.add(field="", description=more)
+            break
+        bad_request.field_violations.add(
+            field=violation.field, description=violation.description[:MAX_MESSAGE_CHARS]
         )
-    )
+    detail = any_pb2.Any()
+    detail.Pack(bad_request)
     return status_pb2.Status(
         code=grpc.StatusCode[error.code].value[0],
         message=str(error)[:MAX_MESSAGE_CHARS],

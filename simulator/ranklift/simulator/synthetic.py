@@ -90,7 +90,7 @@ FULL = SyntheticSize(
 
 @dataclass(frozen=True, slots=True)
 class Synthetic:
-    """A collection and the documents that are ranked for each query: twelve, shuffled."""
+    """A collection and the documents that are ranked for each query: sixteen, shuffled."""
 
     collection: Collection
     candidates: dict[str, tuple[str, ...]]

@@ -47,10 +47,10 @@ def test_documents_have_a_title_and_a_short_text(quick: Synthetic) -> None:
     assert {len(d.title.split()) for d in quick.collection.documents.values()} == {2, 3}
 
 
-def test_each_query_has_twelve_candidates_of_all_grades(quick: Synthetic) -> None:
+def test_each_query_has_sixteen_candidates_of_all_grades(quick: Synthetic) -> None:
     for query_id, document_ids in quick.candidates.items():
         grades = Counter(quick.collection.grade(query_id, d) for d in document_ids)
-        assert len(set(document_ids)) == 12
+        assert len(set(document_ids)) == 16
         assert grades[2] in (2, 3)
         assert grades[1] in (2, 3, 4)
         assert set(grades) == {0, 1, 2}
@@ -61,7 +61,7 @@ def test_candidates_stand_in_no_telling_order(quick: Synthetic) -> None:
         [quick.collection.grade(query_id, d) for d in document_ids]
         for query_id, document_ids in quick.candidates.items()
     ]
-    by_place = np.mean(grades, axis=0)  # mean grade .73, standard error .04 at each place
+    by_place = np.mean(grades, axis=0)  # mean grade .5, standard error .02 at each place
     assert np.ptp(by_place) < 0.25
 
 
@@ -77,11 +77,11 @@ def test_relevant_documents_often_use_other_words_and_distractors_the_same(
             has_word[grade].append(synonym in f"{document.title} {document.text}".split())
     shares = {grade: np.mean(found) for grade, found in has_word.items()}
     assert 0.15 < shares[0] < 0.4
-    assert 0.5 < shares[2] < 0.85
+    assert 0.35 < shares[2] < 0.6
 
 
 def test_counting_words_is_decent_and_far_from_perfect(quick: Synthetic) -> None:
-    """BM25 puts 65 to 80 % of the pairs of different grade in order."""
+    """BM25 puts 55 to 70 % of the pairs of different grade in order; chance is 50 %."""
     collection = quick.collection
     order = lexical_candidates(collection, depth=len(collection.documents))
     right = []
@@ -92,7 +92,7 @@ def test_counting_words_is_decent_and_far_from_perfect(quick: Synthetic) -> None
         rank = np.array([place.get(d, len(place)) for d in document_ids])
         better, worse = np.nonzero(grade[:, None] > grade)
         right.append(np.mean((rank[better] < rank[worse]) + 0.5 * (rank[better] == rank[worse])))
-    assert 0.65 < np.mean(right) < 0.80
+    assert 0.55 < np.mean(right) < 0.70
 
 
 @pytest.mark.parametrize(
