@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from sqlalchemy import make_url
 
@@ -23,7 +24,7 @@ def registry_of(settings: Settings) -> Iterator[Registry]:
         NotReady: the registry has the schema of another version.
     """
     url = make_url(settings.registry_url)
-    if url.get_backend_name() == "sqlite" and url.database and not _exists(url.database):
+    if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).exists():
         settings.home.mkdir(parents=True, exist_ok=True)
         upgrade(settings.registry_url)
     registry = open_registry(settings.registry_url)
@@ -31,9 +32,3 @@ def registry_of(settings: Settings) -> Iterator[Registry]:
         yield registry
     finally:
         registry.close()
-
-
-def _exists(path: str) -> bool:
-    from pathlib import Path
-
-    return Path(path).exists()

@@ -7,8 +7,6 @@ student has half of its layers and learns from its scores alone.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from ranklift.cli.demo.school import (
     STUDENT,
     TEACHER,
@@ -71,5 +69,5 @@ def make_student(school: School, teacher: ModelRef) -> ModelRef:
             teacher=version.digest,
             progress=progress.update,
         )
-    register(school.registry, ref, Path(folder), parents=(teacher,))
+    register(school.registry, ref, folder, parents=(teacher,))
     return ref
