@@ -13,7 +13,8 @@ import numpy as np
 import polars as pl
 
 from ranklift.cli.collections import Ground, ranking_of, synthetic_ground, text_of
-from ranklift.lift.report import Measured, lift_report
+from ranklift.lift.experiment import lift_report
+from ranklift.lift.values import Measured
 from ranklift.rankers.bm25 import BM25, collect
 from ranklift.simulator.synthetic import QUICK
 from ranklift.simulator.truth import true_lifts

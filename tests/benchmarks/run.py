@@ -14,12 +14,33 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from tests.benchmarks import calibration, coverage
+from tests.benchmarks import (
+    calibration,
+    coverage,
+    lift_battery,
+    lift_offpolicy,
+    lift_peers,
+    lift_power,
+    lift_rerandomise,
+    lift_scale,
+    lift_sequential,
+    lift_spark,
+    lift_speed,
+)
 
 PAGES = Path(__file__).parents[2] / "docs" / "benchmarks"
 BENCHMARKS: Mapping[str, Callable[[], str]] = {
     "calibration": calibration.measure,
     "coverage": coverage.measure,
+    "lift_battery": lift_battery.measure,
+    "lift_offpolicy": lift_offpolicy.measure,
+    "lift_peers": lift_peers.measure,
+    "lift_power": lift_power.measure,
+    "lift_rerandomise": lift_rerandomise.measure,
+    "lift_scale": lift_scale.measure,
+    "lift_sequential": lift_sequential.measure,
+    "lift_spark": lift_spark.measure,
+    "lift_speed": lift_speed.measure,
 }
 
 
@@ -37,7 +58,8 @@ def main() -> int:
 
 
 def _machine(name: str) -> str:
-    packages = ", ".join(f"{p} {version(p)}" for p in ("torch", "polars", "numpy", "grpcio"))
+    named = ("torch", "polars", "numpy", "scipy", "grpcio")
+    packages = ", ".join(f"{package} {version(package)}" for package in named)
     return (
         f"\n---\nCommand: `python -m tests.benchmarks.run {name}`, {datetime.now(UTC):%Y-%m-%d}, "
         f"{os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}, "

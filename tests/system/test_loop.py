@@ -13,7 +13,7 @@ from ranklift.cli.demo.control import begin_experiment, conclude_experiment
 from ranklift.cli.demo.traffic import rankings_of
 from ranklift.cli.processes import Child
 from ranklift.events.frames import read_events
-from ranklift.lift.report import lift_report
+from ranklift.lift.experiment import lift_report
 from ranklift.settings import load_settings
 from ranklift.simulator.replay import ReplayResult, replay
 from ranklift.simulator.users import Population

@@ -10,10 +10,12 @@ import sys
 
 import typer
 
-from ranklift.cli import db, experiment, retrain, serve, train
+from ranklift.cli import db, experiment, forecast, retrain, serve, train
 from ranklift.cli.demo import demo as demo_command
 from ranklift.cli.evaluate import evaluate as evaluate_command
+from ranklift.cli.lift import lift
 from ranklift.cli.output import complain
+from ranklift.cli.power import power
 from ranklift.cli.report import report as report_command
 from ranklift.cli.simulate import simulate as simulate_command
 from ranklift.v1.errors import RequestError
@@ -33,10 +35,13 @@ def command() -> typer.Typer:
     )
     app.command("demo")(demo_command)
     app.command("report")(report_command)
+    app.command("lift")(lift)
+    app.command("power")(power)
     app.command("simulate")(simulate_command)
     app.command("evaluate")(evaluate_command)
     app.add_typer(serve.app, name="serve")
     app.add_typer(experiment.app, name="experiment")
+    app.add_typer(forecast.app, name="forecast")
     app.add_typer(train.app, name="train")
     app.add_typer(retrain.app, name="retrain")
     app.add_typer(db.app, name="db")

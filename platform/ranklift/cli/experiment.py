@@ -15,6 +15,7 @@ from ranklift.cli.options import Actor, Home, Reason
 from ranklift.cli.output import out
 
 if TYPE_CHECKING:
+    from ranklift.store.analysis import AnalysisPlan
     from ranklift.store.values import RegisteredExperiment
     from ranklift.traffic.registry import ExperimentRegistry
 
@@ -91,6 +92,7 @@ def show(name: Name, home: Home = None) -> None:
         ("arms", _arms(one)),
         ("control", experiment.control),
         ("primary metric", experiment.primary_metric),
+        *_plan(experiment.analysis),
         ("salt", experiment.salt),
     ):
         facts.add_row(f"[dim]{label}[/]", value)
@@ -105,6 +107,19 @@ def show(name: Name, home: Home = None) -> None:
             revision.reason or "-",
         )
     out.print(history)
+
+
+def _plan(plan: AnalysisPlan) -> list[tuple[str, str]]:
+    """Return what an analysis plan says beside the defaults."""
+    guardrails = (f"{one.metric} (at most {one.margin:.2%} worse)" for one in plan.guardrails)
+    said = {
+        "secondary metrics": ", ".join(plan.secondary_metrics),
+        "guardrails": ", ".join(guardrails),
+        "own metrics": ", ".join(metric.name for metric in plan.metrics),
+        "horizon": plan.horizon or "",
+        "planned units": f"{plan.planned_units:,}" if plan.planned_units else "",
+    }
+    return [(label, value) for label, value in said.items() if value]
 
 
 @app.command(epilog='Example: ranklift experiment start title-boost --reason "reviewed"')

@@ -54,7 +54,7 @@ async def ranker(settings: Settings, load: Sequence[str] | None) -> AsyncIterato
 @asynccontextmanager
 async def gateway(settings: Settings) -> AsyncIterator[Hosted]:
     """Run the gateway and the services beside it."""
-    from ranklift.events.frames import read_events
+    from ranklift.cli.reporting import report_of_home
     from ranklift.events.log import EventLog
     from ranklift.events.service import EventServicer
     from ranklift.lift.service import LiftServicer
@@ -102,7 +102,7 @@ async def gateway(settings: Settings) -> AsyncIterator[Hosted]:
             changed=config.refresh,
         )
         models = ModelServicer(registry.models, upstreams, changed=config.refresh)
-        lift = LiftServicer(registry.experiments, lambda: read_events(settings.home))
+        lift = LiftServicer(registry.experiments, partial(report_of_home, settings.home))
         retraining = RetrainingServicer(registry.schedules, registry.runs)
 
         hosted = await host(

@@ -36,7 +36,11 @@ def read_events(home: Path) -> EventFrames:
         NotReady: the journal is of another version of ranklift, or no journal.
     """
     folder = home / FOLDER_NAME
-    snapshot = read_snapshot(folder)
+    return frames_of(folder, read_snapshot(folder))
+
+
+def frames_of(folder: Path, snapshot: Snapshot) -> EventFrames:
+    """Return the frames of what a snapshot of an events folder holds."""
     return EventFrames(
         pages=_frame(folder, snapshot, "pages"),
         clicks=_frame(folder, snapshot, "clicks"),

@@ -31,6 +31,13 @@ class Moments:
         units, width = values.shape
         if units == 0:
             return cls(tuple(columns), 0, np.zeros(width), np.zeros((width, width)))
+        # An infinite value makes moments that are not finite; the estimators say so in words.
+        with np.errstate(invalid="ignore"):
+            return cls._of(tuple(columns), values)
+
+    @classmethod
+    def _of(cls, columns: tuple[str, ...], values: Floats) -> Moments:
+        units, width = values.shape
         mean = values.mean(axis=0)
         # Centred before squaring: the raw sum of squares cancels badly when means are large.
         centred = np.ascontiguousarray((values - mean).T)
@@ -39,7 +46,7 @@ class Moments:
             for j in range(i, width):
                 # A pairwise sum instead of a matrix product, whose bits depend on the threads.
                 m2[i, j] = m2[j, i] = np.sum(centred[i] * centred[j])
-        return cls(tuple(columns), units, mean, m2)
+        return cls(columns, units, mean, m2)
 
     @classmethod
     def from_frame(cls, frame: pl.DataFrame, columns: Sequence[str]) -> Moments:
@@ -68,6 +75,10 @@ class Moments:
             self.mean + delta * (other.count / count),
             self.m2 + other.m2 + np.outer(delta, delta) * (self.count * other.count / count),
         )
+
+    def along(self, places: slice, columns: tuple[str, ...]) -> Moments:
+        """Return the moments of the columns at `places`, under the names `columns`."""
+        return Moments(columns, self.count, self.mean[places], self.m2[places, places])
 
     def mean_of(self, column: str) -> float:
         return float(self.mean[self.columns.index(column)])

@@ -1,221 +1,176 @@
-"""The lift report: one frozen value, the same for the same events in any order."""
+"""From sums to the lift report: checks first, then every number, then the verdict."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
+from importlib.metadata import version
 
 import polars as pl
 
-from ranklift.lift.checks import Check, data_checks, usable_units
-from ranklift.lift.metrics import METRICS, Metric
-from ranklift.lift.moments import Moments
-from ranklift.lift.ratio import Unavailable, compare
-from ranklift.lift.sums import EventTables, unit_sums
-from ranklift.store.values import BUCKETS, Experiment, RegisteredExperiment
-from ranklift.v1.errors import InvalidRequest, NotReady
-
-SCHEMA = "ranklift.lift_report/1"
-COLUMNS = tuple(sorted({column for metric in METRICS.values() for column in metric.columns}))
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """An interval, ends included."""
-
-    lower: float
-    upper: float
+from ranklift.lift.checks import data_checks, enough_units
+from ranklift.lift.columns import columns_of, supported
+from ranklift.lift.comparing import Method, method_for, values_of
+from ranklift.lift.distributions import distributions
+from ranklift.lift.exposed import Units, traffic, units_that_count
+from ranklift.lift.interactions import interactions
+from ranklift.lift.novelty import novelty
+from ranklift.lift.segments import segment_lifts
+from ranklift.lift.subject import Metrics, Subject, Sums, metrics_of
+from ranklift.lift.tested import Tracks, metric_lifts, tracks_of, with_outcomes
+from ranklift.lift.values import Check, LiftReport, MetricLift, Verdict
+from ranklift.lift.verdict import look_again, verdict
+from ranklift.store.analysis import Horizon, Metric
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """The numbers of one metric in one arm against control.
+def report_of(subject: Subject, sums: Sums, *, only: Sequence[str] | None = None) -> LiftReport:
+    """Return the report of what was logged of an experiment.
 
-    Values are in the metric's unit; `relative_lift` 0.01 is one per cent more than control;
-    `p_value`, in [0.0, 1.0], is two-sided.
-    """
-
-    control_value: float
-    arm_value: float
-    relative_lift: float
-    relative_lift_interval: Interval
-    p_value: float
-
-
-@dataclass(frozen=True, slots=True)
-class MetricLift:
-    """What one metric in one arm against control came to: numbers, or why there are none."""
-
-    metric: str
-    arm: str
-    found: Measured | Unavailable
-
-
-@dataclass(frozen=True, slots=True)
-class ArmTraffic:
-    """What an arm's metrics rest on.
-
-    `assigned_units` saw any page of the arm, `exposed_units` one that the arm's own ranker served;
-    `pages` and `clicks` are of the latter kind. Units seen in two arms are left out, as in the
-    metrics.
-    """
-
-    arm: str
-    assigned_units: int
-    exposed_units: int
-    pages: int
-    fallback_pages: int
-    clicks: int
-    planned_share: float
-
-
-@dataclass(frozen=True, slots=True)
-class LiftReport:
-    """The difference that an experiment made.
-
-    `start` and `end` are the instants of the first and the last page. `lifts` holds every metric
-    in every arm but control, the primary metric first. An invalid report's lifts mean nothing.
-    """
-
-    experiment: str
-    revision: int
-    control: str
-    unit: str
-    primary_metric: str
-    confidence_level: float
-    start: datetime
-    end: datetime
-    checks: tuple[Check, ...]
-    arms: tuple[ArmTraffic, ...]
-    lifts: tuple[MetricLift, ...]
-    schema: str = SCHEMA
-
-    @property
-    def valid(self) -> bool:
-        return all(check.passed for check in self.checks)
-
-
-def lift_report(
-    registered: RegisteredExperiment,
-    events: EventTables,
-    *,
-    start: datetime | None = None,
-    end: datetime | None = None,
-    confidence_level: float = 0.95,
-) -> LiftReport:
-    """Return the lift report of an experiment over the pages shown in [start, end).
+    `only` names the metrics to report beside the primary one and the guardrails; all that the log
+    supports when None.
 
     Raises:
-        InvalidRequest: the window is empty or without a time zone, `confidence_level` is outside
-            (0, 1), or the experiment's primary metric is unknown.
-        NotReady: no page of the experiment lies in the window.
+        InvalidRequest: the plan, the primary metric or `only` name an unknown metric.
     """
-    experiment = registered.experiment
-    _check_arguments(experiment, start, end, confidence_level)
-    sums = unit_sums(events, experiment.name, start=start, end=end)
-    if sums.is_empty():
-        raise NotReady.of("experiment", _why_no_pages(registered, start, end))
-
-    arms = [experiment.control] + [
-        arm.name for arm in experiment.arms if arm.name != experiment.control
-    ]
-    usable = usable_units(sums, arms)
-    # A unit that only met fallback pages was never exposed to its arm.
-    moments = {
-        arm: Moments.from_frame(usable.filter(pl.col("arm") == arm, pl.col("pages") > 0), COLUMNS)
-        for arm in arms
-    }
-    primary = METRICS[experiment.primary_metric]
-    metrics = [primary, *(metric for metric in METRICS.values() if metric != primary)]
-    shares = {arm.name: arm.share / BUCKETS for arm in experiment.arms}
+    metrics = metrics_of(subject.primary_metric, subject.plan, sums.units.columns, only)
+    units = units_that_count(sums.units, subject)
+    known = [metric for metric in metrics.all if supported(metric, units.exposed.columns)]
+    method = method_for(
+        units.exposed,
+        known,
+        confidence_level=1 - subject.plan.alpha,
+        covariates=subject.plan.covariates,
+    )
+    checks = _checks(subject, sums, metrics.primary, units, method)
+    start, end = _span(sums.units)
+    tracks = tracks_of(subject, metrics, sums.days, units, method, end)
+    lifts = with_outcomes(subject, metrics, metric_lifts(subject, metrics, units, method), tracks)
+    primary = [metrics.primary] if metrics.primary in known else []
+    tested = [metric for metric in (*primary, *metrics.secondary) if metric in known]
+    timed, level = sums.days is not None, method.confidence_level
     return LiftReport(
-        experiment=experiment.name,
-        revision=registered.revision,
-        control=experiment.control,
-        unit=str(experiment.unit),
-        primary_metric=primary.name,
-        confidence_level=confidence_level,
-        start=sums.select(pl.col("first_page_time").min()).item(),
-        end=sums.select(pl.col("last_page_time").max()).item(),
-        checks=data_checks(sums, experiment),
-        arms=tuple(_traffic(arm, usable, shares[arm]) for arm in arms),
-        lifts=tuple(
-            _lift(metric, arm, moments[experiment.control], moments[arm], confidence_level)
-            for metric in metrics
-            for arm in arms[1:]
+        experiment=subject.name,
+        revision=subject.revision,
+        control=subject.control,
+        unit=subject.unit,
+        primary_metric=metrics.primary.name,
+        plan=subject.plan,
+        horizon=subject.horizon,
+        confidence_level=level,
+        start=start,
+        end=end,
+        verdict=_verdict(subject, checks, lifts, metrics, tracks, units.exposed.height),
+        checks=checks,
+        arms=traffic(units, subject),
+        metrics=metrics.all,
+        lifts=lifts,
+        looks=tuple(look for one in tracks.values() for look in one.looks if timed),
+        segments=segment_lifts(units.exposed, subject.arms, tested, sums.segments, method),
+        novelty=tuple(
+            day
+            for metric in primary
+            if sums.days is not None
+            for day in novelty(sums.days, units.exposed, subject.arms, metric, method)
         ),
-    )
-
-
-def _lift(
-    metric: Metric, arm: str, control: Moments, treated: Moments, confidence_level: float
-) -> MetricLift:
-    found = compare(
-        control, treated, metric.numerator, metric.denominator, confidence_level=confidence_level
-    )
-    if isinstance(found, Unavailable):
-        return MetricLift(metric.name, arm, found)
-    return MetricLift(
-        metric.name,
-        arm,
-        Measured(
-            control_value=found.control_value / metric.parts_per_unit,
-            arm_value=found.arm_value / metric.parts_per_unit,
-            relative_lift=found.relative_lift,
-            relative_lift_interval=Interval(found.relative_lift_lower, found.relative_lift_upper),
-            p_value=found.p_value,
+        distributions=(
+            ()
+            if sums.dwells is None
+            else distributions(sums.dwells, units.exposed, subject.arms, confidence_level=level)
         ),
-    )
-
-
-def _traffic(arm: str, usable: pl.DataFrame, planned_share: float) -> ArmTraffic:
-    rows = usable.filter(pl.col("arm") == arm)
-    return ArmTraffic(
-        arm=arm,
-        assigned_units=rows.height,
-        exposed_units=int((rows["pages"] > 0).sum()),
-        pages=int(rows["pages"].sum()),
-        fallback_pages=int(rows["fallback_pages"].sum()),
-        clicks=int(rows["clicks"].sum()),
-        planned_share=planned_share,
-    )
-
-
-def _check_arguments(
-    experiment: Experiment, start: datetime | None, end: datetime | None, confidence_level: float
-) -> None:
-    for field, instant in (("start_time", start), ("end_time", end)):
-        if instant is not None and instant.tzinfo is None:
-            raise InvalidRequest.of(
-                field, f"{instant.isoformat()} has no time zone; write it as UTC, with a Z"
+        interactions=tuple(
+            interaction
+            for metric in primary
+            for interaction in interactions(
+                units.exposed, subject.arms, sums.experiments, metric, method
             )
-    if start is not None and end is not None and start >= end:
-        raise InvalidRequest.of(
-            "end_time",
-            f"{end.isoformat()} is not after start_time {start.isoformat()}; "
-            "the window would be empty",
-        )
-    if not 0 < confidence_level < 1:
-        raise InvalidRequest.of(
-            "confidence_level", f"{confidence_level} is not between 0 and 1, e.g. 0.95"
-        )
-    if experiment.primary_metric not in METRICS:
-        raise InvalidRequest.of(
-            "primary_metric",
-            f'"{experiment.primary_metric}" of experiment "{experiment.name}" is not a metric; '
-            f"the metrics are {', '.join(METRICS)}",
-        )
-
-
-def _why_no_pages(
-    registered: RegisteredExperiment, start: datetime | None, end: datetime | None
-) -> str:
-    name = registered.experiment.name
-    if registered.started is None:
-        return f'"{name}" never ran; start it with "ranklift experiment start {name}"'
-    window = "".join(
-        f" {word} {instant.isoformat()}"
-        for word, instant in (("from", start), ("before", end))
-        if instant is not None
+        ),
+        log_digest=_digest(sums.units),
+        version=version("ranklift"),
     )
-    return f'"{name}" has no recorded page{window}; send it traffic or choose another window'
+
+
+def _checks(
+    subject: Subject, sums: Sums, primary: Metric, units: Units, method: Method
+) -> tuple[Check, ...]:
+    checks = data_checks(
+        sums.units,
+        arms=subject.arms,
+        shares=subject.shares,
+        recompute=subject.recompute,
+        segments=sums.segments,
+        bot_pages_per_day=subject.plan.bot_pages_per_day,
+        not_before=subject.started,
+        now=subject.now,
+    )
+    if not supported(primary, units.exposed.columns):
+        return checks
+    plain = Method(method.confidence_level, method.thresholds, {})
+    values = {arm: values_of(rows, primary, plain) for arm, rows in units.by_arm.items()}
+    paired = columns_of(primary)[1] is not None
+    columns = {arm: (rows[:, 0], rows[:, 1] if paired else None) for arm, rows in values.items()}
+    return (*checks, enough_units(primary.title, columns))
+
+
+def _verdict(
+    subject: Subject,
+    checks: Sequence[Check],
+    lifts: Sequence[MetricLift],
+    metrics: Metrics,
+    tracks: Tracks,
+    exposed_units: int,
+) -> Verdict:
+    primary = {
+        arm: one
+        for (name, arm), one in tracks.items()
+        if name == metrics.primary.name and one.monitored
+    }
+    done = [one.monitored[-1].information or 0.0 for one in primary.values()]
+    reached = subject.horizon is not Horizon.ALWAYS_VALID and min(done, default=0.0) >= 1
+    advised = verdict(
+        checks=checks,
+        lifts=lifts,
+        metrics=metrics.all,
+        primary=metrics.primary.name,
+        horizon=subject.horizon,
+        finished=subject.finished or subject.ended or reached,
+        monitored={arm: one.monitored[one.decisive] for arm, one in primary.items()},
+        plan=subject.plan,
+        until=look_again(
+            subject.horizon,
+            planned_end=subject.planned_end,
+            missing_units=subject.plan.planned_units - exposed_units,
+        ),
+    )
+    earlier = tuple(
+        f"{arm}: decided at the look of {one.looks[one.decisive].day}; the present look alone "
+        "would not decide it."
+        for arm, one in primary.items()
+        if one.decisive < len(one.looks) - 1
+    )
+    return replace(advised, reasons=advised.reasons + earlier)
+
+
+def _span(units: pl.DataFrame) -> tuple[datetime | None, datetime | None]:
+    if "first_page_time" not in units.columns:
+        return None, None
+    first, last = units.select(pl.col("first_page_time").min(), pl.col("last_page_time").max()).row(
+        0
+    )
+    return first, last
+
+
+def _digest(units: pl.DataFrame) -> str:
+    """Return "blake2b:" and 32 hex digits over unit sums, which are in order of arm and unit."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name in sorted(units.columns):
+        column = units[name]
+        digest.update(name.encode())
+        if column.dtype.is_numeric():
+            # As floats: pandas has whole numbers with nulls among them as such.
+            floats = column.cast(pl.Float64).fill_null(float("nan"))
+            digest.update(floats.to_numpy().tobytes())
+        else:
+            digest.update("\0".join(column.cast(pl.String).fill_null("\1").to_list()).encode())
+    return f"blake2b:{digest.hexdigest()}"

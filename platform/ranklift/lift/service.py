@@ -11,8 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import aio
 
 from ranklift.lift.render.as_proto import to_proto
-from ranklift.lift.report import LiftReport, lift_report
-from ranklift.lift.sums import EventTables
+from ranklift.lift.values import LiftReport
 from ranklift.store.values import RegisteredExperiment
 from ranklift.v1 import lift_pb2, lift_pb2_grpc
 from ranklift.v1.errors import InvalidRequest, NotFound
@@ -26,12 +25,16 @@ class Experiments(Protocol):
         ...
 
 
-class LiftServicer(lift_pb2_grpc.LiftServiceServicer):
-    """Computes a report per call, in a thread, from what `read_events` sees at that moment."""
+# Makes the report of an experiment over the pages shown in [start, end), of the log as it is now.
+MakeReport = Callable[[RegisteredExperiment, datetime | None, datetime | None], LiftReport]
 
-    def __init__(self, experiments: Experiments, read_events: Callable[[], EventTables]) -> None:
+
+class LiftServicer(lift_pb2_grpc.LiftServiceServicer):
+    """Makes a report per call, in a thread."""
+
+    def __init__(self, experiments: Experiments, make_report: MakeReport) -> None:
         self._experiments = experiments
-        self._read_events = read_events
+        self._make_report = make_report
 
     async def GetLiftReport(  # noqa: N802 - the protocol's name
         self,
@@ -55,7 +58,7 @@ class LiftServicer(lift_pb2_grpc.LiftServiceServicer):
                 "experiment",
                 f'there is no experiment "{name}"; "ranklift experiment list" names them',
             ) from error
-        return lift_report(registered, self._read_events(), start=start, end=end)
+        return self._make_report(registered, start, end)
 
 
 def _instant(field: str, message: Timestamp, given: bool) -> datetime | None:

@@ -9,6 +9,7 @@ from sqlalchemy import Engine, func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from ranklift.store.analysis_json import plan_content, read_plan
 from ranklift.store.database import reading, utc_now, writing
 from ranklift.store.paging import from_token, size_of, to_token
 from ranklift.store.tables import (
@@ -298,6 +299,7 @@ def _to_row(experiment: Experiment, now: datetime, request_id: str) -> Experimen
         owner=experiment.owner,
         hypothesis=experiment.hypothesis,
         planned_end=experiment.planned_end,
+        analysis=plan_content(experiment.analysis),
         state=ExperimentState.DRAFT,
         revision=1,
         created=now,
@@ -333,6 +335,7 @@ def _to_value(row: ExperimentRow) -> RegisteredExperiment:
             owner=row.owner,
             hypothesis=row.hypothesis,
             planned_end=row.planned_end,
+            analysis=read_plan(row.analysis),
         ),
         state=row.state,
         revision=row.revision,

@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 
 from ranklift.store.database import check_schema, open_engine, utc_now
 from ranklift.store.experiments import Experiments
+from ranklift.store.forecasts import Forecasts
 from ranklift.store.models import Models
 from ranklift.store.runs import Runs
 from ranklift.store.schedules import Schedules
@@ -17,13 +18,14 @@ from ranklift.store.schedules import Schedules
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """What one installation knows of experiments, models, schedules and runs."""
+    """What one installation knows of experiments, models, schedules, runs and forecasts."""
 
     engine: Engine
     experiments: Experiments
     models: Models
     schedules: Schedules
     runs: Runs
+    forecasts: Forecasts
 
     def close(self) -> None:
         """Give the connections back."""
@@ -50,4 +52,5 @@ def open_registry(url: str, *, clock: Callable[[], datetime] = utc_now) -> Regis
         models=Models(engine, clock=clock),
         schedules=Schedules(engine),
         runs=Runs(engine, clock=clock),
+        forecasts=Forecasts(engine, clock=clock),
     )

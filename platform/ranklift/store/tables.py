@@ -1,8 +1,9 @@
 """The tables of the registry.
 
     layers ◄─ experiments ◄─ arms ─► model_versions ─► models
-                   ▲  ▲                 ▲    ▲
-                   │  └ experiment_     │    └ champions (append-only)
+                   ▲  ▲      ▲          ▲    ▲
+                   │  │   forecasts     │    └ champions (append-only)
+                   │  └ experiment_     │
                    │    revisions       │
                    └───────── runs ─────┘      schedules ─► models, layers
                                ▲
@@ -140,6 +141,7 @@ class ExperimentRow(Base):
     owner: Mapped[str] = mapped_column(Text)
     hypothesis: Mapped[str] = mapped_column(Text)
     planned_end: Mapped[datetime | None] = mapped_column(Instant)
+    analysis: Mapped[dict[str, object]] = mapped_column(JSON, server_default="{}")
     state: Mapped[ExperimentState] = mapped_column(one_of(ExperimentState, "state"))
     revision: Mapped[int]
     created: Mapped[datetime] = mapped_column(Instant)
@@ -294,3 +296,29 @@ class ComparisonRow(Base):
     difference_upper: Mapped[float]
     queries: Mapped[int]
     source: Mapped[str] = mapped_column(String(16))
+
+
+class ForecastRow(Base):
+    """What an arm was expected to bring before it was launched."""
+
+    __tablename__ = "forecasts"
+    __table_args__ = (
+        ForeignKeyConstraint(["experiment", "arm"], ["arms.experiment", "arms.name"]),
+        CheckConstraint("lower <= lift AND lift <= upper", name="lift"),
+        CheckConstraint("confidence_level > 0 AND confidence_level < 1", name="confidence_level"),
+        CheckConstraint("effective_units >= 0", name="effective_units"),
+    )
+
+    number: Mapped[int] = mapped_column(primary_key=True)
+    experiment: Mapped[str] = mapped_column(String(NAME_LENGTH), index=True)
+    arm: Mapped[str] = mapped_column(String(NAME_LENGTH))
+    metric: Mapped[str] = mapped_column(Text)
+    estimator: Mapped[str] = mapped_column(Text)
+    lift: Mapped[float]
+    lower: Mapped[float]
+    upper: Mapped[float]
+    confidence_level: Mapped[float]
+    effective_units: Mapped[float]
+    support: Mapped[float]
+    log_digest: Mapped[str] = mapped_column(Text)
+    made: Mapped[datetime] = mapped_column(Instant)

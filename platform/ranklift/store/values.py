@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from ranklift.store.analysis import AnalysisPlan
+
 BUCKETS = 10_000
 
 
@@ -89,6 +91,7 @@ class Experiment:
     owner: str = ""
     hypothesis: str = ""
     planned_end: datetime | None = None
+    analysis: AnalysisPlan = field(default_factory=AnalysisPlan)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,32 +15,31 @@ In TOML (JSON and YAML have the same keys):
     name = "treatment"
     share = 0.5
     model = "student@3"
+
+    [analysis]
+    planned_units = 200000
+
+    [[analysis.guardrails]]
+    metric = "latency"
+    margin = 0.05
 """
 
 from __future__ import annotations
 
-import json
-import tomllib
-from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from ranklift.lift.plan_messages import plan_message
+from ranklift.store.analysis_json import read_plan
+from ranklift.store.declaration_file import read_declaration
 from ranklift.store.values import ModelRef
 from ranklift.v1 import experiments_pb2 as pb
 from ranklift.v1.errors import InvalidRequest
 from ranklift.v1.ranking_pb2 import ModelSelector
 
-Reader = Callable[[str], Any]
-_READERS: Mapping[str, Reader] = {
-    ".toml": tomllib.loads,
-    ".json": json.loads,
-    ".yaml": yaml.safe_load,
-    ".yml": yaml.safe_load,
-}
 _UNITS = {"user": pb.UNIT_USER, "session": pb.UNIT_SESSION}
 
 
@@ -51,20 +50,7 @@ def read_experiment_file(path: Path) -> pb.Experiment:
         InvalidRequest: the file cannot be read, is malformed, or has an unknown
             key or a value of a wrong type; the field is "file: key".
     """
-    read = _READERS.get(path.suffix.lower())
-    if read is None:
-        raise InvalidRequest.of(
-            str(path), f'"{path.suffix}" is no known ending, must be one of {", ".join(_READERS)}'
-        )
-    try:
-        content = read(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InvalidRequest.of(str(path), f"cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
-        # YAML's messages have several lines, a refusal has one.
-        reason = " ".join(str(error).split())
-        raise InvalidRequest.of(str(path), f"is malformed: {reason}") from error
-    return _Table(f"{path}: ", "", content).experiment()
+    return _Table(f"{path}: ", "", read_declaration(path)).experiment()
 
 
 class _Table:
@@ -95,9 +81,16 @@ class _Table:
             salt=self.text("salt"),
             primary_metric=self.text("primary_metric"),
             planned_end_time=self.instant("planned_end_time"),
+            analysis=self.analysis(),
         )
         self.end()
         return message
+
+    def analysis(self) -> pb.AnalysisPlan | None:
+        content = self.content.pop("analysis", None)
+        if content is None:
+            return None
+        return plan_message(read_plan(content, f"{self.file}{self.prefix}analysis"))
 
     def arms(self) -> list[pb.Arm]:
         listed = self.content.pop("arms", [])

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from ranklift.lift.plan_messages import plan_message
 from ranklift.store.values import (
     BUCKETS,
     Arm,
@@ -55,6 +56,7 @@ def experiment_message(registered: RegisteredExperiment) -> pb.Experiment:
         start_time=to_timestamp(registered.started),
         end_time=to_timestamp(registered.ended),
         decision=DECISIONS[registered.decision] if registered.decision else pb.DECISION_UNSPECIFIED,
+        analysis=plan_message(experiment.analysis),
         revisions=[_revision_message(revision) for revision in registered.revisions],
     )
 

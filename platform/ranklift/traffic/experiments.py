@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from ranklift.lift.plan_checks import plan_violations
+from ranklift.lift.plan_messages import plan_value
 from ranklift.store.values import (
     BUCKETS,
     Arm,
@@ -18,7 +20,7 @@ from ranklift.traffic.checks import check_name, check_version, quoted
 from ranklift.v1 import experiments_pb2 as pb
 from ranklift.v1.errors import Violation, refuse_if_any
 
-PRIMARY_METRICS = ("page_ctr", "user_ctr", "dwell_per_click")
+PRIMARY_METRIC = "page_ctr"
 DEFAULT_LAYER = "default"
 MAX_SALT_CHARS = 128
 
@@ -50,10 +52,11 @@ def check_experiment(definition: pb.Experiment, *, now: datetime) -> Experiment:
         layer=layer,
         unit=UNITS[definition.unit],
         traffic_share=round(definition.traffic_share * BUCKETS) or BUCKETS,
-        primary_metric=definition.primary_metric or PRIMARY_METRICS[0],
+        primary_metric=definition.primary_metric or PRIMARY_METRIC,
         owner=definition.owner,
         hypothesis=definition.hypothesis,
         planned_end=_planned_end(definition),
+        analysis=plan_value(definition.analysis),
     )
 
 
@@ -73,12 +76,11 @@ def _violations(definition: pb.Experiment, now: datetime) -> Iterator[Violation]
         yield Violation(
             "salt", f"has {len(definition.salt)} characters, must have at most {MAX_SALT_CHARS}"
         )
-    if definition.primary_metric and definition.primary_metric not in PRIMARY_METRICS:
-        yield Violation(
-            "primary_metric",
-            f"{quoted(definition.primary_metric)} is no metric, "
-            f"must be one of {', '.join(PRIMARY_METRICS)}",
-        )
+    yield from plan_violations(
+        plan_value(definition.analysis),
+        definition.primary_metric or PRIMARY_METRIC,
+        has_planned_end=definition.HasField("planned_end_time"),
+    )
     try:
         planned_end = _planned_end(definition)
     except ValueError:

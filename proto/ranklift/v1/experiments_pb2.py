@@ -26,53 +26,67 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from ranklift.v1 import ranking_pb2 as ranklift_dot_v1_dot_ranking__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dranklift/v1/experiments.proto\x12\x0branklift.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19ranklift/v1/ranking.proto\"M\n\x03\x41rm\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05share\x18\x02 \x01(\x01\x12)\n\x05model\x18\x03 \x01(\x0b\x32\x1a.ranklift.v1.ModelSelector\"\xfb\x04\n\nExperiment\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05owner\x18\x02 \x01(\t\x12\x12\n\nhypothesis\x18\x03 \x01(\t\x12\r\n\x05layer\x18\x04 \x01(\t\x12\x1f\n\x04unit\x18\x05 \x01(\x0e\x32\x11.ranklift.v1.Unit\x12\x1e\n\x04\x61rms\x18\x06 \x03(\x0b\x32\x10.ranklift.v1.Arm\x12\x0f\n\x07\x63ontrol\x18\x07 \x01(\t\x12\x15\n\rtraffic_share\x18\x08 \x01(\x01\x12\x0c\n\x04salt\x18\t \x01(\t\x12\x16\n\x0eprimary_metric\x18\n \x01(\t\x12\x34\n\x10planned_end_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x05state\x18\x0c \x01(\x0e\x32\x1c.ranklift.v1.ExperimentState\x12\x10\n\x08revision\x18\r \x01(\x03\x12\x0c\n\x04\x65tag\x18\x0e \x01(\t\x12/\n\x0b\x63reate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x08\x64\x65\x63ision\x18\x13 \x01(\x0e\x32\x15.ranklift.v1.Decision\x12\x32\n\trevisions\x18\x14 \x03(\x0b\x32\x1f.ranklift.v1.ExperimentRevision\"\xa3\x01\n\x12\x45xperimentRevision\x12\x10\n\x08revision\x18\x01 \x01(\x03\x12+\n\x05state\x18\x02 \x01(\x0e\x32\x1c.ranklift.v1.ExperimentState\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"i\n\x17\x43reateExperimentRequest\x12+\n\nexperiment\x18\x01 \x01(\x0b\x32\x17.ranklift.v1.Experiment\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\"G\n\x18\x43reateExperimentResponse\x12+\n\nexperiment\x18\x01 \x01(\x0b\x32\x17.ranklift.v1.Experiment\"$\n\x14GetExperimentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"D\n\x15GetExperimentResponse\x12+\n\nexperiment\x18\x01 \x01(\x0b\x32\x17.ranklift.v1.Experiment\"l\n\x16ListExperimentsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12+\n\x05state\x18\x03 \x01(\x0e\x32\x1c.ranklift.v1.ExperimentState\"`\n\x17ListExperimentsResponse\x12,\n\x0b\x65xperiments\x18\x01 \x03(\x0b\x32\x17.ranklift.v1.Experiment\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"S\n\x16StartExperimentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"F\n\x17StartExperimentResponse\x12+\n\nexperiment\x18\x01 \x01(\x0b\x32\x17.ranklift.v1.Experiment\"S\n\x16PauseExperimentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"F\n\x17PauseExperimentResponse\x12+\n\nexperiment\x18\x01 \x01(\x0b\x32\x17.ranklift.v1.Experiment\"\x8c\x01\n\x19\x43oncludeExperimentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\'\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0e\x32\x15.ranklift.v1.Decision\x12\x0b\n\x03\x61rm\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x05 \x01(\t\x12\x0e\n\x06reason\x18\x06 \x01(\t\"I\n\x1a\x43oncludeExperimentResponse\x12+\n\nexperiment\x18\x01 \x01(\x0b\x32\x17.ranklift.v1.Experiment\"?\n\x18LookupAssignmentsRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\"I\n\x19LookupAssignmentsResponse\x12,\n\x0b\x61ssignments\x18\x01 \x03(\x0b\x32\x17.ranklift.v1.Assignment*=\n\x04Unit\x12\x14\n\x10UNIT_UNSPECIFIED\x10\x00\x12\r\n\tUNIT_USER\x10\x01\x12\x10\n\x0cUNIT_SESSION\x10\x02*\xaa\x01\n\x0f\x45xperimentState\x12 \n\x1c\x45XPERIMENT_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x45XPERIMENT_STATE_DRAFT\x10\x01\x12\x1c\n\x18\x45XPERIMENT_STATE_RUNNING\x10\x02\x12\x1b\n\x17\x45XPERIMENT_STATE_PAUSED\x10\x03\x12\x1e\n\x1a\x45XPERIMENT_STATE_CONCLUDED\x10\x04*b\n\x08\x44\x65\x63ision\x12\x18\n\x14\x44\x45\x43ISION_UNSPECIFIED\x10\x00\x12\x11\n\rDECISION_SHIP\x10\x01\x12\x16\n\x12\x44\x45\x43ISION_ROLL_BACK\x10\x02\x12\x11\n\rDECISION_NONE\x10\x03\x32\xb1\x05\n\x11\x45xperimentService\x12_\n\x10\x43reateExperiment\x12$.ranklift.v1.CreateExperimentRequest\x1a%.ranklift.v1.CreateExperimentResponse\x12V\n\rGetExperiment\x12!.ranklift.v1.GetExperimentRequest\x1a\".ranklift.v1.GetExperimentResponse\x12\\\n\x0fListExperiments\x12#.ranklift.v1.ListExperimentsRequest\x1a$.ranklift.v1.ListExperimentsResponse\x12\\\n\x0fStartExperiment\x12#.ranklift.v1.StartExperimentRequest\x1a$.ranklift.v1.StartExperimentResponse\x12\\\n\x0fPauseExperiment\x12#.ranklift.v1.PauseExperimentRequest\x1a$.ranklift.v1.PauseExperimentResponse\x12\x65\n\x12\x43oncludeExperiment\x12&.ranklift.v1.ConcludeExperimentRequest\x1a\'.ranklift.v1.ConcludeExperimentResponse\x12\x62\n\x11LookupAssignments\x12%.ranklift.v1.LookupAssignmentsRequest\x1a&.ranklift.v1.LookupAssignmentsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dranklift/v1/experiments.proto\x12\x0branklift.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19ranklift/v1/ranking.proto\"M\n\x03\x41rm\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05share\x18\x02 \x01(\x01\x12)\n\x05model\x18\x03 \x01(\x0b\x32\x1a.ranklift.v1.ModelSelector\"\xbb\x02\n\x06Metric\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0c\n\x04unit\x18\x03 \x01(\t\x12\x12\n\ndefinition\x18\x04 \x01(\t\x12\x11\n\tnumerator\x18\x05 \x01(\t\x12\x13\n\x0b\x64\x65nominator\x18\x06 \x01(\t\x12%\n\x04\x66orm\x18\x07 \x01(\x0e\x32\x17.ranklift.v1.MetricForm\x12/\n\tdirection\x18\x08 \x01(\x0e\x32\x1c.ranklift.v1.MetricDirection\x12\x19\n\x0c\x63\x61p_quantile\x18\t \x01(\x01H\x00\x88\x01\x01\x12.\n\twhen_zero\x18\n \x01(\x0e\x32\x1b.ranklift.v1.MetricZeroRule\x12\x16\n\x0eparts_per_unit\x18\x0b \x01(\x03\x42\x0f\n\r_cap_quantile\"+\n\tGuardrail\x12\x0e\n\x06metric\x18\x01 \x01(\t\x12\x0e\n\x06margin\x18\x02 \x01(\x01\"\xcb\x02\n\x0c\x41nalysisPlan\x12\x19\n\x11secondary_metrics\x18\x01 \x03(\t\x12*\n\nguardrails\x18\x02 \x03(\x0b\x32\x16.ranklift.v1.Guardrail\x12$\n\x07metrics\x18\x03 \x03(\x0b\x32\x13.ranklift.v1.Metric\x12%\n\x07horizon\x18\x04 \x01(\x0e\x32\x14.ranklift.v1.Horizon\x12\x15\n\rplanned_units\x18\x05 \x01(\x03\x12\r\n\x05\x61lpha\x18\x06 \x01(\x01\x12\r\n\x05power\x18\x07 \x01(\x01\x12\x14\n\x0cminimal_lift\x18\x08 \x01(\x01\x12\x17\n\ncovariates\x18\t \x01(\x08H\x00\x88\x01\x01\x12\x1e\n\x11\x62ot_pages_per_day\x18\n \x01(\x05H\x01\x88\x01\x01\x42\r\n\x0b_covariatesB\x14\n\x12_bot_pages_per_day\"\xa8\x05\n\nExperiment\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05owner\x18\x02 \x01(\t\x12\x12\n\nhypothesis\x18\x03 \x01(\t\x12\r\n\x05layer\x18\x04 \x01(\t\x12\x1f\n\x04unit\x18\x05 \x01(\x0e\x32\x11.ranklift.v1.Unit\x12\x1e\n\x04\x61rms\x18\x06 \x03(\x0b\x32\x10.ranklift.v1.Arm\x12\x0f\n\x07\x63ontrol\x18\x07 \x01(\t\x12\x15\n\rtraffic_share\x18\x08 \x01(\x01\x12\x0c\n\x04salt\x18\t \x01(\t\x12\x16\n\x0eprimary_metric\x18\n \x01(\t\x12\x34\n\x10planned_end_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x05state\x18\x0c \x01(\x0e\x32\x1c.ranklift.v1.ExperimentState\x12\x10\n\x08revision\x18\r \x01(\x03\x12\x0c\n\x04\x65tag\x18\x0e \x01(\t\x12/\n\x0b\x63reate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x08\x64\x65\x63ision\x18\x13 \x01(\x0e\x32\x15.ranklift.v1.Decision\x12\x32\n\trevisions\x18\x14 \x03(\x0b\x32\x1f.ranklift.v1.ExperimentRevision\x12+\n\x08\x61nalysis\x18\x15 \x01(\x0b\x32\x19.ranklift.v1.AnalysisPlan\"\xa3\x01\n\x12\x45xperimentRevision\x12\x10\n\x08revision\x18\x01 \x01(\x03\x12+\n\x05state\x18\x02 \x01(\x0e\x32\x1c.ranklift.v1.ExperimentState\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"i\n\x17\x43reateExperimentRequest\x12+\n\nexperiment\x18\x01 \x01(\x0b\x32\x17.ranklift.v1.Experiment\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\"G\n\x18\x43reateExperimentResponse\x12+\n\nexperiment\x18\x01 \x01(\x0b\x32\x17.ranklift.v1.Experiment\"$\n\x14GetExperimentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"D\n\x15GetExperimentResponse\x12+\n\nexperiment\x18\x01 \x01(\x0b\x32\x17.ranklift.v1.Experiment\"l\n\x16ListExperimentsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12+\n\x05state\x18\x03 \x01(\x0e\x32\x1c.ranklift.v1.ExperimentState\"`\n\x17ListExperimentsResponse\x12,\n\x0b\x65xperiments\x18\x01 \x03(\x0b\x32\x17.ranklift.v1.Experiment\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"S\n\x16StartExperimentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"F\n\x17StartExperimentResponse\x12+\n\nexperiment\x18\x01 \x01(\x0b\x32\x17.ranklift.v1.Experiment\"S\n\x16PauseExperimentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"F\n\x17PauseExperimentResponse\x12+\n\nexperiment\x18\x01 \x01(\x0b\x32\x17.ranklift.v1.Experiment\"\x8c\x01\n\x19\x43oncludeExperimentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\'\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0e\x32\x15.ranklift.v1.Decision\x12\x0b\n\x03\x61rm\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x05 \x01(\t\x12\x0e\n\x06reason\x18\x06 \x01(\t\"I\n\x1a\x43oncludeExperimentResponse\x12+\n\nexperiment\x18\x01 \x01(\x0b\x32\x17.ranklift.v1.Experiment\"?\n\x18LookupAssignmentsRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\"I\n\x19LookupAssignmentsResponse\x12,\n\x0b\x61ssignments\x18\x01 \x03(\x0b\x32\x17.ranklift.v1.Assignment*=\n\x04Unit\x12\x14\n\x10UNIT_UNSPECIFIED\x10\x00\x12\r\n\tUNIT_USER\x10\x01\x12\x10\n\x0cUNIT_SESSION\x10\x02*\xaa\x01\n\x0f\x45xperimentState\x12 \n\x1c\x45XPERIMENT_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x45XPERIMENT_STATE_DRAFT\x10\x01\x12\x1c\n\x18\x45XPERIMENT_STATE_RUNNING\x10\x02\x12\x1b\n\x17\x45XPERIMENT_STATE_PAUSED\x10\x03\x12\x1e\n\x1a\x45XPERIMENT_STATE_CONCLUDED\x10\x04*b\n\x08\x44\x65\x63ision\x12\x18\n\x14\x44\x45\x43ISION_UNSPECIFIED\x10\x00\x12\x11\n\rDECISION_SHIP\x10\x01\x12\x16\n\x12\x44\x45\x43ISION_ROLL_BACK\x10\x02\x12\x11\n\rDECISION_NONE\x10\x03*\x89\x01\n\nMetricForm\x12\x1b\n\x17METRIC_FORM_UNSPECIFIED\x10\x00\x12\x15\n\x11METRIC_FORM_RATIO\x10\x01\x12\x14\n\x10METRIC_FORM_MEAN\x10\x02\x12\x15\n\x11METRIC_FORM_SHARE\x10\x03\x12\x1a\n\x16METRIC_FORM_UNIT_RATIO\x10\x04*g\n\x0fMetricDirection\x12 \n\x1cMETRIC_DIRECTION_UNSPECIFIED\x10\x00\x12\x17\n\x13METRIC_DIRECTION_UP\x10\x01\x12\x19\n\x15METRIC_DIRECTION_DOWN\x10\x02*h\n\x0eMetricZeroRule\x12 \n\x1cMETRIC_ZERO_RULE_UNSPECIFIED\x10\x00\x12\x19\n\x15METRIC_ZERO_RULE_DROP\x10\x01\x12\x19\n\x15METRIC_ZERO_RULE_ZERO\x10\x02*m\n\x07Horizon\x12\x17\n\x13HORIZON_UNSPECIFIED\x10\x00\x12\x11\n\rHORIZON_FIXED\x10\x01\x12\x1c\n\x18HORIZON_GROUP_SEQUENTIAL\x10\x02\x12\x18\n\x14HORIZON_ALWAYS_VALID\x10\x03\x32\xb1\x05\n\x11\x45xperimentService\x12_\n\x10\x43reateExperiment\x12$.ranklift.v1.CreateExperimentRequest\x1a%.ranklift.v1.CreateExperimentResponse\x12V\n\rGetExperiment\x12!.ranklift.v1.GetExperimentRequest\x1a\".ranklift.v1.GetExperimentResponse\x12\\\n\x0fListExperiments\x12#.ranklift.v1.ListExperimentsRequest\x1a$.ranklift.v1.ListExperimentsResponse\x12\\\n\x0fStartExperiment\x12#.ranklift.v1.StartExperimentRequest\x1a$.ranklift.v1.StartExperimentResponse\x12\\\n\x0fPauseExperiment\x12#.ranklift.v1.PauseExperimentRequest\x1a$.ranklift.v1.PauseExperimentResponse\x12\x65\n\x12\x43oncludeExperiment\x12&.ranklift.v1.ConcludeExperimentRequest\x1a\'.ranklift.v1.ConcludeExperimentResponse\x12\x62\n\x11LookupAssignments\x12%.ranklift.v1.LookupAssignmentsRequest\x1a&.ranklift.v1.LookupAssignmentsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ranklift.v1.experiments_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_UNIT']._serialized_start=2157
-  _globals['_UNIT']._serialized_end=2218
-  _globals['_EXPERIMENTSTATE']._serialized_start=2221
-  _globals['_EXPERIMENTSTATE']._serialized_end=2391
-  _globals['_DECISION']._serialized_start=2393
-  _globals['_DECISION']._serialized_end=2491
+  _globals['_UNIT']._serialized_start=2899
+  _globals['_UNIT']._serialized_end=2960
+  _globals['_EXPERIMENTSTATE']._serialized_start=2963
+  _globals['_EXPERIMENTSTATE']._serialized_end=3133
+  _globals['_DECISION']._serialized_start=3135
+  _globals['_DECISION']._serialized_end=3233
+  _globals['_METRICFORM']._serialized_start=3236
+  _globals['_METRICFORM']._serialized_end=3373
+  _globals['_METRICDIRECTION']._serialized_start=3375
+  _globals['_METRICDIRECTION']._serialized_end=3478
+  _globals['_METRICZERORULE']._serialized_start=3480
+  _globals['_METRICZERORULE']._serialized_end=3584
+  _globals['_HORIZON']._serialized_start=3586
+  _globals['_HORIZON']._serialized_end=3695
   _globals['_ARM']._serialized_start=106
   _globals['_ARM']._serialized_end=183
-  _globals['_EXPERIMENT']._serialized_start=186
-  _globals['_EXPERIMENT']._serialized_end=821
-  _globals['_EXPERIMENTREVISION']._serialized_start=824
-  _globals['_EXPERIMENTREVISION']._serialized_end=987
-  _globals['_CREATEEXPERIMENTREQUEST']._serialized_start=989
-  _globals['_CREATEEXPERIMENTREQUEST']._serialized_end=1094
-  _globals['_CREATEEXPERIMENTRESPONSE']._serialized_start=1096
-  _globals['_CREATEEXPERIMENTRESPONSE']._serialized_end=1167
-  _globals['_GETEXPERIMENTREQUEST']._serialized_start=1169
-  _globals['_GETEXPERIMENTREQUEST']._serialized_end=1205
-  _globals['_GETEXPERIMENTRESPONSE']._serialized_start=1207
-  _globals['_GETEXPERIMENTRESPONSE']._serialized_end=1275
-  _globals['_LISTEXPERIMENTSREQUEST']._serialized_start=1277
-  _globals['_LISTEXPERIMENTSREQUEST']._serialized_end=1385
-  _globals['_LISTEXPERIMENTSRESPONSE']._serialized_start=1387
-  _globals['_LISTEXPERIMENTSRESPONSE']._serialized_end=1483
-  _globals['_STARTEXPERIMENTREQUEST']._serialized_start=1485
-  _globals['_STARTEXPERIMENTREQUEST']._serialized_end=1568
-  _globals['_STARTEXPERIMENTRESPONSE']._serialized_start=1570
-  _globals['_STARTEXPERIMENTRESPONSE']._serialized_end=1640
-  _globals['_PAUSEEXPERIMENTREQUEST']._serialized_start=1642
-  _globals['_PAUSEEXPERIMENTREQUEST']._serialized_end=1725
-  _globals['_PAUSEEXPERIMENTRESPONSE']._serialized_start=1727
-  _globals['_PAUSEEXPERIMENTRESPONSE']._serialized_end=1797
-  _globals['_CONCLUDEEXPERIMENTREQUEST']._serialized_start=1800
-  _globals['_CONCLUDEEXPERIMENTREQUEST']._serialized_end=1940
-  _globals['_CONCLUDEEXPERIMENTRESPONSE']._serialized_start=1942
-  _globals['_CONCLUDEEXPERIMENTRESPONSE']._serialized_end=2015
-  _globals['_LOOKUPASSIGNMENTSREQUEST']._serialized_start=2017
-  _globals['_LOOKUPASSIGNMENTSREQUEST']._serialized_end=2080
-  _globals['_LOOKUPASSIGNMENTSRESPONSE']._serialized_start=2082
-  _globals['_LOOKUPASSIGNMENTSRESPONSE']._serialized_end=2155
-  _globals['_EXPERIMENTSERVICE']._serialized_start=2494
-  _globals['_EXPERIMENTSERVICE']._serialized_end=3183
+  _globals['_METRIC']._serialized_start=186
+  _globals['_METRIC']._serialized_end=501
+  _globals['_GUARDRAIL']._serialized_start=503
+  _globals['_GUARDRAIL']._serialized_end=546
+  _globals['_ANALYSISPLAN']._serialized_start=549
+  _globals['_ANALYSISPLAN']._serialized_end=880
+  _globals['_EXPERIMENT']._serialized_start=883
+  _globals['_EXPERIMENT']._serialized_end=1563
+  _globals['_EXPERIMENTREVISION']._serialized_start=1566
+  _globals['_EXPERIMENTREVISION']._serialized_end=1729
+  _globals['_CREATEEXPERIMENTREQUEST']._serialized_start=1731
+  _globals['_CREATEEXPERIMENTREQUEST']._serialized_end=1836
+  _globals['_CREATEEXPERIMENTRESPONSE']._serialized_start=1838
+  _globals['_CREATEEXPERIMENTRESPONSE']._serialized_end=1909
+  _globals['_GETEXPERIMENTREQUEST']._serialized_start=1911
+  _globals['_GETEXPERIMENTREQUEST']._serialized_end=1947
+  _globals['_GETEXPERIMENTRESPONSE']._serialized_start=1949
+  _globals['_GETEXPERIMENTRESPONSE']._serialized_end=2017
+  _globals['_LISTEXPERIMENTSREQUEST']._serialized_start=2019
+  _globals['_LISTEXPERIMENTSREQUEST']._serialized_end=2127
+  _globals['_LISTEXPERIMENTSRESPONSE']._serialized_start=2129
+  _globals['_LISTEXPERIMENTSRESPONSE']._serialized_end=2225
+  _globals['_STARTEXPERIMENTREQUEST']._serialized_start=2227
+  _globals['_STARTEXPERIMENTREQUEST']._serialized_end=2310
+  _globals['_STARTEXPERIMENTRESPONSE']._serialized_start=2312
+  _globals['_STARTEXPERIMENTRESPONSE']._serialized_end=2382
+  _globals['_PAUSEEXPERIMENTREQUEST']._serialized_start=2384
+  _globals['_PAUSEEXPERIMENTREQUEST']._serialized_end=2467
+  _globals['_PAUSEEXPERIMENTRESPONSE']._serialized_start=2469
+  _globals['_PAUSEEXPERIMENTRESPONSE']._serialized_end=2539
+  _globals['_CONCLUDEEXPERIMENTREQUEST']._serialized_start=2542
+  _globals['_CONCLUDEEXPERIMENTREQUEST']._serialized_end=2682
+  _globals['_CONCLUDEEXPERIMENTRESPONSE']._serialized_start=2684
+  _globals['_CONCLUDEEXPERIMENTRESPONSE']._serialized_end=2757
+  _globals['_LOOKUPASSIGNMENTSREQUEST']._serialized_start=2759
+  _globals['_LOOKUPASSIGNMENTSREQUEST']._serialized_end=2822
+  _globals['_LOOKUPASSIGNMENTSRESPONSE']._serialized_start=2824
+  _globals['_LOOKUPASSIGNMENTSRESPONSE']._serialized_end=2897
+  _globals['_EXPERIMENTSERVICE']._serialized_start=3698
+  _globals['_EXPERIMENTSERVICE']._serialized_end=4387
 # @@protoc_insertion_point(module_scope)

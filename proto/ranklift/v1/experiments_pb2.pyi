@@ -105,6 +105,116 @@ DECISION_NONE: Decision.ValueType  # 3
 """Nothing was decided."""
 Global___Decision: _TypeAlias = Decision  # noqa: Y015
 
+class _MetricForm:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MetricFormEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MetricForm.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    METRIC_FORM_UNSPECIFIED: _MetricForm.ValueType  # 0
+    """Read as a ratio."""
+    METRIC_FORM_RATIO: _MetricForm.ValueType  # 1
+    """The sum of n divided by the sum of d."""
+    METRIC_FORM_MEAN: _MetricForm.ValueType  # 2
+    """The sum of n divided by the number of units."""
+    METRIC_FORM_SHARE: _MetricForm.ValueType  # 3
+    """The share of units with n above 0."""
+    METRIC_FORM_UNIT_RATIO: _MetricForm.ValueType  # 4
+    """The mean over units of n / d."""
+
+class MetricForm(_MetricForm, metaclass=_MetricFormEnumTypeWrapper):
+    """How a metric is made of sums per unit, n for the numerator and d for the
+    denominator.
+    """
+
+METRIC_FORM_UNSPECIFIED: MetricForm.ValueType  # 0
+"""Read as a ratio."""
+METRIC_FORM_RATIO: MetricForm.ValueType  # 1
+"""The sum of n divided by the sum of d."""
+METRIC_FORM_MEAN: MetricForm.ValueType  # 2
+"""The sum of n divided by the number of units."""
+METRIC_FORM_SHARE: MetricForm.ValueType  # 3
+"""The share of units with n above 0."""
+METRIC_FORM_UNIT_RATIO: MetricForm.ValueType  # 4
+"""The mean over units of n / d."""
+Global___MetricForm: _TypeAlias = MetricForm  # noqa: Y015
+
+class _MetricDirection:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MetricDirectionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MetricDirection.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    METRIC_DIRECTION_UNSPECIFIED: _MetricDirection.ValueType  # 0
+    """Read as up."""
+    METRIC_DIRECTION_UP: _MetricDirection.ValueType  # 1
+    """More is better."""
+    METRIC_DIRECTION_DOWN: _MetricDirection.ValueType  # 2
+    """Less is better."""
+
+class MetricDirection(_MetricDirection, metaclass=_MetricDirectionEnumTypeWrapper):
+    """Which way a metric should move."""
+
+METRIC_DIRECTION_UNSPECIFIED: MetricDirection.ValueType  # 0
+"""Read as up."""
+METRIC_DIRECTION_UP: MetricDirection.ValueType  # 1
+"""More is better."""
+METRIC_DIRECTION_DOWN: MetricDirection.ValueType  # 2
+"""Less is better."""
+Global___MetricDirection: _TypeAlias = MetricDirection  # noqa: Y015
+
+class _MetricZeroRule:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MetricZeroRuleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MetricZeroRule.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    METRIC_ZERO_RULE_UNSPECIFIED: _MetricZeroRule.ValueType  # 0
+    """Read as drop."""
+    METRIC_ZERO_RULE_DROP: _MetricZeroRule.ValueType  # 1
+    """It does not count."""
+    METRIC_ZERO_RULE_ZERO: _MetricZeroRule.ValueType  # 2
+    """It counts with 0."""
+
+class MetricZeroRule(_MetricZeroRule, metaclass=_MetricZeroRuleEnumTypeWrapper):
+    """What a unit whose denominator is zero does in a unit ratio."""
+
+METRIC_ZERO_RULE_UNSPECIFIED: MetricZeroRule.ValueType  # 0
+"""Read as drop."""
+METRIC_ZERO_RULE_DROP: MetricZeroRule.ValueType  # 1
+"""It does not count."""
+METRIC_ZERO_RULE_ZERO: MetricZeroRule.ValueType  # 2
+"""It counts with 0."""
+Global___MetricZeroRule: _TypeAlias = MetricZeroRule  # noqa: Y015
+
+class _Horizon:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _HorizonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Horizon.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    HORIZON_UNSPECIFIED: _Horizon.ValueType  # 0
+    """Group sequential when an end or a size is planned, else always valid."""
+    HORIZON_FIXED: _Horizon.ValueType  # 1
+    """Once, at the planned end."""
+    HORIZON_GROUP_SEQUENTIAL: _Horizon.ValueType  # 2
+    """At any look until the planned end."""
+    HORIZON_ALWAYS_VALID: _Horizon.ValueType  # 3
+    """At any look, with no end planned."""
+
+class Horizon(_Horizon, metaclass=_HorizonEnumTypeWrapper):
+    """When a report may be acted on."""
+
+HORIZON_UNSPECIFIED: Horizon.ValueType  # 0
+"""Group sequential when an end or a size is planned, else always valid."""
+HORIZON_FIXED: Horizon.ValueType  # 1
+"""Once, at the planned end."""
+HORIZON_GROUP_SEQUENTIAL: Horizon.ValueType  # 2
+"""At any look until the planned end."""
+HORIZON_ALWAYS_VALID: Horizon.ValueType  # 3
+"""At any look, with no end planned."""
+Global___Horizon: _TypeAlias = Horizon  # noqa: Y015
+
 @_typing.final
 class Arm(_message.Message):
     """One side of an experiment."""
@@ -144,6 +254,179 @@ class Arm(_message.Message):
 Global___Arm: _TypeAlias = Arm  # noqa: Y015
 
 @_typing.final
+class Metric(_message.Message):
+    """A metric, declared."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    UNIT_FIELD_NUMBER: _builtins.int
+    DEFINITION_FIELD_NUMBER: _builtins.int
+    NUMERATOR_FIELD_NUMBER: _builtins.int
+    DENOMINATOR_FIELD_NUMBER: _builtins.int
+    FORM_FIELD_NUMBER: _builtins.int
+    DIRECTION_FIELD_NUMBER: _builtins.int
+    CAP_QUANTILE_FIELD_NUMBER: _builtins.int
+    WHEN_ZERO_FIELD_NUMBER: _builtins.int
+    PARTS_PER_UNIT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Unique among the built-in and the declared metrics; lower-case letters,
+    digits and "_", a letter first, 1 to 64 characters.
+    """
+    title: _builtins.str
+    """The name for people, 1 to 500 characters."""
+    unit: _builtins.str
+    """What it is counted in, e.g. "clicks per page"; 1 to 500 characters."""
+    definition: _builtins.str
+    """One sentence that says what is divided by what; 1 to 500 characters."""
+    numerator: _builtins.str
+    """The sum per unit on top, e.g. "clicks"."""
+    denominator: _builtins.str
+    """The sum per unit below, e.g. "pages"; empty for a mean or a share."""
+    form: Global___MetricForm.ValueType
+    """How the metric is made of the two."""
+    direction: Global___MetricDirection.ValueType
+    """Which way it should move."""
+    cap_quantile: _builtins.float
+    """Caps every unit's sums at this quantile of all arms together, in
+    (0.0, 1.0). No cap when unset.
+    """
+    when_zero: Global___MetricZeroRule.ValueType
+    """What a unit without a denominator does in a unit ratio."""
+    parts_per_unit: _builtins.int
+    """How many parts of the numerator are one `unit`, at least 1. Read as 1
+    when 0.
+    """
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        title: _builtins.str = ...,
+        unit: _builtins.str = ...,
+        definition: _builtins.str = ...,
+        numerator: _builtins.str = ...,
+        denominator: _builtins.str = ...,
+        form: Global___MetricForm.ValueType = ...,
+        direction: Global___MetricDirection.ValueType = ...,
+        cap_quantile: _builtins.float | None = ...,
+        when_zero: Global___MetricZeroRule.ValueType = ...,
+        parts_per_unit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cap_quantile", b"_cap_quantile", "cap_quantile", b"cap_quantile"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cap_quantile", b"_cap_quantile", "cap_quantile", b"cap_quantile", "definition", b"definition", "denominator", b"denominator", "direction", b"direction", "form", b"form", "name", b"name", "numerator", b"numerator", "parts_per_unit", b"parts_per_unit", "title", b"title", "unit", b"unit", "when_zero", b"when_zero"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cap_quantile: _TypeAlias = _typing.Literal["cap_quantile"]  # noqa: Y015
+    _WhichOneofArgType__cap_quantile: _TypeAlias = _typing.Literal["_cap_quantile", b"_cap_quantile"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cap_quantile) -> _WhichOneofReturnType__cap_quantile | None: ...
+
+Global___Metric: _TypeAlias = Metric  # noqa: Y015
+
+@_typing.final
+class Guardrail(_message.Message):
+    """A metric that must not get worse by more than a margin."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    METRIC_FIELD_NUMBER: _builtins.int
+    MARGIN_FIELD_NUMBER: _builtins.int
+    metric: _builtins.str
+    """The metric's name."""
+    margin: _builtins.float
+    """The loss that is tolerated, a part of control's value in (0.0, 1.0)."""
+    def __init__(
+        self,
+        *,
+        metric: _builtins.str = ...,
+        margin: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["margin", b"margin", "metric", b"metric"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Guardrail: _TypeAlias = Guardrail  # noqa: Y015
+
+@_typing.final
+class AnalysisPlan(_message.Message):
+    """How an experiment is analysed, fixed before it starts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SECONDARY_METRICS_FIELD_NUMBER: _builtins.int
+    GUARDRAILS_FIELD_NUMBER: _builtins.int
+    METRICS_FIELD_NUMBER: _builtins.int
+    HORIZON_FIELD_NUMBER: _builtins.int
+    PLANNED_UNITS_FIELD_NUMBER: _builtins.int
+    ALPHA_FIELD_NUMBER: _builtins.int
+    POWER_FIELD_NUMBER: _builtins.int
+    MINIMAL_LIFT_FIELD_NUMBER: _builtins.int
+    COVARIATES_FIELD_NUMBER: _builtins.int
+    BOT_PAGES_PER_DAY_FIELD_NUMBER: _builtins.int
+    horizon: Global___Horizon.ValueType
+    """When a report may be acted on."""
+    planned_units: _builtins.int
+    """Exposed units over all arms at the end, at least 0. Not planned when 0."""
+    alpha: _builtins.float
+    """The two-sided significance level, in (0.0, 0.5]. Read as 0.05 when 0."""
+    power: _builtins.float
+    """The power that the size was planned for, in [0.5, 1.0). Read as 0.8
+    when 0.
+    """
+    minimal_lift: _builtins.float
+    """The relative lift that the size was planned for, at least 0."""
+    covariates: _builtins.bool
+    """Whether behaviour before the experiment reduces variance. Yes when unset."""
+    bot_pages_per_day: _builtins.int
+    """A unit with more pages than this on one day counts in no metric. 500 when
+    unset; 0 keeps all units.
+    """
+    @_builtins.property
+    def secondary_metrics(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The metrics beside the primary one that the multiplicity correction
+        spans. The built-in choice when empty.
+        """
+
+    @_builtins.property
+    def guardrails(self) -> _containers.RepeatedCompositeFieldContainer[Global___Guardrail]:
+        """The metrics that must not get worse."""
+
+    @_builtins.property
+    def metrics(self) -> _containers.RepeatedCompositeFieldContainer[Global___Metric]:
+        """Metrics of this experiment's own."""
+
+    def __init__(
+        self,
+        *,
+        secondary_metrics: _abc.Iterable[_builtins.str] | None = ...,
+        guardrails: _abc.Iterable[Global___Guardrail] | None = ...,
+        metrics: _abc.Iterable[Global___Metric] | None = ...,
+        horizon: Global___Horizon.ValueType = ...,
+        planned_units: _builtins.int = ...,
+        alpha: _builtins.float = ...,
+        power: _builtins.float = ...,
+        minimal_lift: _builtins.float = ...,
+        covariates: _builtins.bool | None = ...,
+        bot_pages_per_day: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_bot_pages_per_day", b"_bot_pages_per_day", "_covariates", b"_covariates", "bot_pages_per_day", b"bot_pages_per_day", "covariates", b"covariates"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_bot_pages_per_day", b"_bot_pages_per_day", "_covariates", b"_covariates", "alpha", b"alpha", "bot_pages_per_day", b"bot_pages_per_day", "covariates", b"covariates", "guardrails", b"guardrails", "horizon", b"horizon", "metrics", b"metrics", "minimal_lift", b"minimal_lift", "planned_units", b"planned_units", "power", b"power", "secondary_metrics", b"secondary_metrics"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__bot_pages_per_day: _TypeAlias = _typing.Literal["bot_pages_per_day"]  # noqa: Y015
+    _WhichOneofArgType__bot_pages_per_day: _TypeAlias = _typing.Literal["_bot_pages_per_day", b"_bot_pages_per_day"]  # noqa: Y015
+    _WhichOneofReturnType__covariates: _TypeAlias = _typing.Literal["covariates"]  # noqa: Y015
+    _WhichOneofArgType__covariates: _TypeAlias = _typing.Literal["_covariates", b"_covariates"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__bot_pages_per_day) -> _WhichOneofReturnType__bot_pages_per_day | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__covariates) -> _WhichOneofReturnType__covariates | None: ...
+
+Global___AnalysisPlan: _TypeAlias = AnalysisPlan  # noqa: Y015
+
+@_typing.final
 class Experiment(_message.Message):
     """An experiment: who sees which ranker, and what will be read off it."""
 
@@ -169,6 +452,7 @@ class Experiment(_message.Message):
     END_TIME_FIELD_NUMBER: _builtins.int
     DECISION_FIELD_NUMBER: _builtins.int
     REVISIONS_FIELD_NUMBER: _builtins.int
+    ANALYSIS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Unique; lower-case letters, digits, "-" and "_", 1 to 64 characters."""
     owner: _builtins.str
@@ -229,6 +513,10 @@ class Experiment(_message.Message):
     def revisions(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExperimentRevision]:
         """What happened to the experiment, oldest first. Output only."""
 
+    @_builtins.property
+    def analysis(self) -> Global___AnalysisPlan:
+        """How the experiment is analysed."""
+
     def __init__(
         self,
         *,
@@ -252,10 +540,11 @@ class Experiment(_message.Message):
         end_time: _timestamp_pb2.Timestamp | None = ...,
         decision: Global___Decision.ValueType = ...,
         revisions: _abc.Iterable[Global___ExperimentRevision] | None = ...,
+        analysis: Global___AnalysisPlan | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "planned_end_time", b"planned_end_time", "start_time", b"start_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["analysis", b"analysis", "create_time", b"create_time", "end_time", b"end_time", "planned_end_time", b"planned_end_time", "start_time", b"start_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arms", b"arms", "control", b"control", "create_time", b"create_time", "decision", b"decision", "end_time", b"end_time", "etag", b"etag", "hypothesis", b"hypothesis", "layer", b"layer", "name", b"name", "owner", b"owner", "planned_end_time", b"planned_end_time", "primary_metric", b"primary_metric", "revision", b"revision", "revisions", b"revisions", "salt", b"salt", "start_time", b"start_time", "state", b"state", "traffic_share", b"traffic_share", "unit", b"unit", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["analysis", b"analysis", "arms", b"arms", "control", b"control", "create_time", b"create_time", "decision", b"decision", "end_time", b"end_time", "etag", b"etag", "hypothesis", b"hypothesis", "layer", b"layer", "name", b"name", "owner", b"owner", "planned_end_time", b"planned_end_time", "primary_metric", b"primary_metric", "revision", b"revision", "revisions", b"revisions", "salt", b"salt", "start_time", b"start_time", "state", b"state", "traffic_share", b"traffic_share", "unit", b"unit", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -23,29 +23,50 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from ranklift.v1 import experiments_pb2 as ranklift_dot_v1_dot_experiments__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16ranklift/v1/lift.proto\x12\x0branklift.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x88\x01\n\x14GetLiftReportRequest\x12\x12\n\nexperiment\x18\x01 \x01(\t\x12.\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"@\n\x15GetLiftReportResponse\x12\'\n\x06report\x18\x01 \x01(\x0b\x32\x17.ranklift.v1.LiftReport\"(\n\x08Interval\x12\r\n\x05lower\x18\x01 \x01(\x01\x12\r\n\x05upper\x18\x02 \x01(\x01\"\xce\x01\n\nMetricLift\x12\x0e\n\x06metric\x18\x01 \x01(\t\x12\x0b\n\x03\x61rm\x18\x02 \x01(\t\x12\x15\n\rcontrol_value\x18\x03 \x01(\x01\x12\x11\n\tarm_value\x18\x04 \x01(\x01\x12\x15\n\rrelative_lift\x18\x05 \x01(\x01\x12\x35\n\x16relative_lift_interval\x18\x06 \x01(\x0b\x32\x15.ranklift.v1.Interval\x12\x0f\n\x07p_value\x18\x07 \x01(\x01\x12\x1a\n\x12unavailable_reason\x18\x08 \x01(\t\"\x96\x01\n\nArmTraffic\x12\x0b\n\x03\x61rm\x18\x01 \x01(\t\x12\x16\n\x0e\x61ssigned_units\x18\x02 \x01(\x03\x12\x15\n\rexposed_units\x18\x03 \x01(\x03\x12\r\n\x05pages\x18\x04 \x01(\x03\x12\x16\n\x0e\x66\x61llback_pages\x18\x05 \x01(\x03\x12\x0e\n\x06\x63licks\x18\x06 \x01(\x03\x12\x15\n\rplanned_share\x18\x07 \x01(\x01\"W\n\x05\x43heck\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06passed\x18\x02 \x01(\x08\x12\x14\n\x07p_value\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\tB\n\n\x08_p_value\"\xf3\x02\n\nLiftReport\x12\x0e\n\x06schema\x18\x01 \x01(\t\x12\x12\n\nexperiment\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x03\x12\x0f\n\x07\x63ontrol\x18\x04 \x01(\t\x12\x0c\n\x04unit\x18\x05 \x01(\t\x12\x18\n\x10\x63onfidence_level\x18\x06 \x01(\x01\x12.\n\nstart_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05valid\x18\t \x01(\x08\x12\"\n\x06\x63hecks\x18\n \x03(\x0b\x32\x12.ranklift.v1.Check\x12%\n\x04\x61rms\x18\x0b \x03(\x0b\x32\x17.ranklift.v1.ArmTraffic\x12&\n\x05lifts\x18\x0c \x03(\x0b\x32\x17.ranklift.v1.MetricLift\x12\x16\n\x0eprimary_metric\x18\r \x01(\t2e\n\x0bLiftService\x12V\n\rGetLiftReport\x12!.ranklift.v1.GetLiftReportRequest\x1a\".ranklift.v1.GetLiftReportResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16ranklift/v1/lift.proto\x12\x0branklift.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dranklift/v1/experiments.proto\"\x88\x01\n\x14GetLiftReportRequest\x12\x12\n\nexperiment\x18\x01 \x01(\t\x12.\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"@\n\x15GetLiftReportResponse\x12\'\n\x06report\x18\x01 \x01(\x0b\x32\x17.ranklift.v1.LiftReport\"(\n\x08Interval\x12\r\n\x05lower\x18\x01 \x01(\x01\x12\r\n\x05upper\x18\x02 \x01(\x01\"^\n\x07Verdict\x12#\n\x06\x61\x64vice\x18\x01 \x01(\x0e\x32\x13.ranklift.v1.Advice\x12\x0b\n\x03\x61rm\x18\x02 \x01(\t\x12\x10\n\x08sentence\x18\x03 \x01(\t\x12\x0f\n\x07reasons\x18\x04 \x03(\t\"\xe6\x02\n\x0bMeasurement\x12\x15\n\rcontrol_value\x18\x01 \x01(\x01\x12\x11\n\tarm_value\x18\x02 \x01(\x01\x12\x12\n\ndifference\x18\x03 \x01(\x01\x12\x32\n\x13\x64ifference_interval\x18\x04 \x01(\x0b\x32\x15.ranklift.v1.Interval\x12\x15\n\rrelative_lift\x18\x05 \x01(\x01\x12\x35\n\x16relative_lift_interval\x18\x06 \x01(\x0b\x32\x15.ranklift.v1.Interval\x12\x16\n\x0estandard_error\x18\x07 \x01(\x01\x12\x0f\n\x07p_value\x18\x08 \x01(\x01\x12\x15\n\rcontrol_units\x18\t \x01(\x03\x12\x11\n\tarm_units\x18\n \x01(\x03\x12\x16\n\x0evariance_ratio\x18\x0b \x01(\x01\x12\x1a\n\rdesign_effect\x18\x0c \x01(\x01H\x00\x88\x01\x01\x42\x10\n\x0e_design_effect\"\xe9\x02\n\nMetricLift\x12\x0e\n\x06metric\x18\x01 \x01(\t\x12\x0b\n\x03\x61rm\x18\x02 \x01(\t\x12\x1a\n\x12unavailable_reason\x18\x08 \x01(\t\x12%\n\x04role\x18\t \x01(\x0e\x32\x17.ranklift.v1.MetricRole\x12\'\n\x05\x66ound\x18\n \x01(\x0b\x32\x18.ranklift.v1.Measurement\x12\x1d\n\x10\x61\x64justed_p_value\x18\x0b \x01(\x01H\x00\x88\x01\x01\x12\x13\n\x06margin\x18\x0c \x01(\x01H\x01\x88\x01\x01\x12.\n\x07outcome\x18\r \x01(\x0e\x32\x1d.ranklift.v1.GuardrailOutcomeB\x13\n\x11_adjusted_p_valueB\t\n\x07_marginJ\x04\x08\x03\x10\x08R\rcontrol_valueR\tarm_valueR\rrelative_liftR\x16relative_lift_intervalR\x07p_value\"\xee\x01\n\x04Look\x12\x0e\n\x06metric\x18\x01 \x01(\t\x12\x0b\n\x03\x61rm\x18\x02 \x01(\t\x12\x0b\n\x03\x64\x61y\x18\x03 \x01(\t\x12\r\n\x05units\x18\x04 \x01(\x03\x12\x15\n\rrelative_lift\x18\x05 \x01(\x01\x12\'\n\x08interval\x18\x06 \x01(\x0b\x32\x15.ranklift.v1.Interval\x12\x32\n\x13sequential_interval\x18\x07 \x01(\x0b\x32\x15.ranklift.v1.Interval\x12\x18\n\x0binformation\x18\x08 \x01(\x01H\x00\x88\x01\x01\x12\x0f\n\x07\x63rossed\x18\t \x01(\x08\x42\x0e\n\x0c_information\"\xc5\x01\n\x0bSegmentLift\x12\x11\n\tdimension\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x12\x0e\n\x06metric\x18\x03 \x01(\t\x12\x0b\n\x03\x61rm\x18\x04 \x01(\t\x12\'\n\x05\x66ound\x18\x05 \x01(\x0b\x32\x18.ranklift.v1.Measurement\x12\x1a\n\x12unavailable_reason\x18\x06 \x01(\t\x12\x1d\n\x10\x61\x64justed_p_value\x18\x07 \x01(\x01H\x00\x88\x01\x01\x42\x13\n\x11_adjusted_p_value\"{\n\nNoveltyDay\x12\x0e\n\x06metric\x18\x01 \x01(\t\x12\x0b\n\x03\x61rm\x18\x02 \x01(\t\x12\x0b\n\x03\x64\x61y\x18\x03 \x01(\x05\x12\'\n\x05\x66ound\x18\x04 \x01(\x0b\x32\x18.ranklift.v1.Measurement\x12\x1a\n\x12unavailable_reason\x18\x05 \x01(\t\"\xa0\x02\n\x0c\x44istribution\x12\x11\n\tstatistic\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0b\n\x03\x61rm\x18\x03 \x01(\t\x12\x1a\n\rcontrol_value\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x16\n\tarm_value\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12\x17\n\ndifference\x18\x06 \x01(\x01H\x02\x88\x01\x01\x12\'\n\x08interval\x18\x07 \x01(\x0b\x32\x15.ranklift.v1.Interval\x12\x14\n\x07p_value\x18\x08 \x01(\x01H\x03\x88\x01\x01\x12\x1a\n\x12unavailable_reason\x18\t \x01(\tB\x10\n\x0e_control_valueB\x0c\n\n_arm_valueB\r\n\x0b_differenceB\n\n\x08_p_value\"\xd9\x01\n\x0bInteraction\x12\x18\n\x10other_experiment\x18\x01 \x01(\t\x12\x11\n\tother_arm\x18\x02 \x01(\t\x12\x0e\n\x06metric\x18\x03 \x01(\t\x12\x0b\n\x03\x61rm\x18\x04 \x01(\t\x12\x12\n\ndifference\x18\x05 \x01(\x01\x12\'\n\x08interval\x18\x06 \x01(\x0b\x32\x15.ranklift.v1.Interval\x12\x0f\n\x07p_value\x18\x07 \x01(\x01\x12\x1d\n\x10\x61\x64justed_p_value\x18\x08 \x01(\x01H\x00\x88\x01\x01\x42\x13\n\x11_adjusted_p_value\"\xbe\x01\n\nArmTraffic\x12\x0b\n\x03\x61rm\x18\x01 \x01(\t\x12\x16\n\x0e\x61ssigned_units\x18\x02 \x01(\x03\x12\x15\n\rexposed_units\x18\x03 \x01(\x03\x12\r\n\x05pages\x18\x04 \x01(\x03\x12\x1b\n\x0e\x66\x61llback_pages\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12\x13\n\x06\x63licks\x18\x06 \x01(\x03H\x01\x88\x01\x01\x12\x15\n\rplanned_share\x18\x07 \x01(\x01\x42\x11\n\x0f_fallback_pagesB\t\n\x07_clicks\"W\n\x05\x43heck\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06passed\x18\x02 \x01(\x08\x12\x14\n\x07p_value\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\tB\n\n\x08_p_value\"\xe6\x05\n\nLiftReport\x12\x0e\n\x06schema\x18\x01 \x01(\t\x12\x12\n\nexperiment\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x03\x12\x0f\n\x07\x63ontrol\x18\x04 \x01(\t\x12\x0c\n\x04unit\x18\x05 \x01(\t\x12\x18\n\x10\x63onfidence_level\x18\x06 \x01(\x01\x12.\n\nstart_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05valid\x18\t \x01(\x08\x12\"\n\x06\x63hecks\x18\n \x03(\x0b\x32\x12.ranklift.v1.Check\x12%\n\x04\x61rms\x18\x0b \x03(\x0b\x32\x17.ranklift.v1.ArmTraffic\x12&\n\x05lifts\x18\x0c \x03(\x0b\x32\x17.ranklift.v1.MetricLift\x12\x16\n\x0eprimary_metric\x18\r \x01(\t\x12%\n\x07verdict\x18\x0e \x01(\x0b\x32\x14.ranklift.v1.Verdict\x12%\n\x07horizon\x18\x0f \x01(\x0e\x32\x14.ranklift.v1.Horizon\x12$\n\x07metrics\x18\x10 \x03(\x0b\x32\x13.ranklift.v1.Metric\x12 \n\x05looks\x18\x11 \x03(\x0b\x32\x11.ranklift.v1.Look\x12*\n\x08segments\x18\x12 \x03(\x0b\x32\x18.ranklift.v1.SegmentLift\x12(\n\x07novelty\x18\x13 \x03(\x0b\x32\x17.ranklift.v1.NoveltyDay\x12\x30\n\rdistributions\x18\x14 \x03(\x0b\x32\x19.ranklift.v1.Distribution\x12.\n\x0cinteractions\x18\x15 \x03(\x0b\x32\x18.ranklift.v1.Interaction\x12\x12\n\nlog_digest\x18\x16 \x01(\t\x12\x0f\n\x07version\x18\x17 \x01(\t*\x94\x01\n\nMetricRole\x12\x1b\n\x17METRIC_ROLE_UNSPECIFIED\x10\x00\x12\x17\n\x13METRIC_ROLE_PRIMARY\x10\x01\x12\x19\n\x15METRIC_ROLE_SECONDARY\x10\x02\x12\x19\n\x15METRIC_ROLE_GUARDRAIL\x10\x03\x12\x1a\n\x16METRIC_ROLE_DIAGNOSTIC\x10\x04*\x8f\x01\n\x10GuardrailOutcome\x12!\n\x1dGUARDRAIL_OUTCOME_UNSPECIFIED\x10\x00\x12\x1c\n\x18GUARDRAIL_OUTCOME_PASSED\x10\x01\x12\x1e\n\x1aGUARDRAIL_OUTCOME_BREACHED\x10\x02\x12\x1a\n\x16GUARDRAIL_OUTCOME_OPEN\x10\x03*\x8e\x01\n\x06\x41\x64vice\x12\x16\n\x12\x41\x44VICE_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x41\x44VICE_SHIP\x10\x01\x12\x14\n\x10\x41\x44VICE_ROLL_BACK\x10\x02\x12\x17\n\x13\x41\x44VICE_KEEP_RUNNING\x10\x03\x12\x18\n\x14\x41\x44VICE_NO_DIFFERENCE\x10\x04\x12\x12\n\x0e\x41\x44VICE_INVALID\x10\x05\x32\x65\n\x0bLiftService\x12V\n\rGetLiftReport\x12!.ranklift.v1.GetLiftReportRequest\x1a\".ranklift.v1.GetLiftReportResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ranklift.v1.lift_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GETLIFTREPORTREQUEST']._serialized_start=73
-  _globals['_GETLIFTREPORTREQUEST']._serialized_end=209
-  _globals['_GETLIFTREPORTRESPONSE']._serialized_start=211
-  _globals['_GETLIFTREPORTRESPONSE']._serialized_end=275
-  _globals['_INTERVAL']._serialized_start=277
-  _globals['_INTERVAL']._serialized_end=317
-  _globals['_METRICLIFT']._serialized_start=320
-  _globals['_METRICLIFT']._serialized_end=526
-  _globals['_ARMTRAFFIC']._serialized_start=529
-  _globals['_ARMTRAFFIC']._serialized_end=679
-  _globals['_CHECK']._serialized_start=681
-  _globals['_CHECK']._serialized_end=768
-  _globals['_LIFTREPORT']._serialized_start=771
-  _globals['_LIFTREPORT']._serialized_end=1142
-  _globals['_LIFTSERVICE']._serialized_start=1144
-  _globals['_LIFTSERVICE']._serialized_end=1245
+  _globals['_METRICROLE']._serialized_start=3276
+  _globals['_METRICROLE']._serialized_end=3424
+  _globals['_GUARDRAILOUTCOME']._serialized_start=3427
+  _globals['_GUARDRAILOUTCOME']._serialized_end=3570
+  _globals['_ADVICE']._serialized_start=3573
+  _globals['_ADVICE']._serialized_end=3715
+  _globals['_GETLIFTREPORTREQUEST']._serialized_start=104
+  _globals['_GETLIFTREPORTREQUEST']._serialized_end=240
+  _globals['_GETLIFTREPORTRESPONSE']._serialized_start=242
+  _globals['_GETLIFTREPORTRESPONSE']._serialized_end=306
+  _globals['_INTERVAL']._serialized_start=308
+  _globals['_INTERVAL']._serialized_end=348
+  _globals['_VERDICT']._serialized_start=350
+  _globals['_VERDICT']._serialized_end=444
+  _globals['_MEASUREMENT']._serialized_start=447
+  _globals['_MEASUREMENT']._serialized_end=805
+  _globals['_METRICLIFT']._serialized_start=808
+  _globals['_METRICLIFT']._serialized_end=1169
+  _globals['_LOOK']._serialized_start=1172
+  _globals['_LOOK']._serialized_end=1410
+  _globals['_SEGMENTLIFT']._serialized_start=1413
+  _globals['_SEGMENTLIFT']._serialized_end=1610
+  _globals['_NOVELTYDAY']._serialized_start=1612
+  _globals['_NOVELTYDAY']._serialized_end=1735
+  _globals['_DISTRIBUTION']._serialized_start=1738
+  _globals['_DISTRIBUTION']._serialized_end=2026
+  _globals['_INTERACTION']._serialized_start=2029
+  _globals['_INTERACTION']._serialized_end=2246
+  _globals['_ARMTRAFFIC']._serialized_start=2249
+  _globals['_ARMTRAFFIC']._serialized_end=2439
+  _globals['_CHECK']._serialized_start=2441
+  _globals['_CHECK']._serialized_end=2528
+  _globals['_LIFTREPORT']._serialized_start=2531
+  _globals['_LIFTREPORT']._serialized_end=3273
+  _globals['_LIFTSERVICE']._serialized_start=3717
+  _globals['_LIFTSERVICE']._serialized_end=3818
 # @@protoc_insertion_point(module_scope)

@@ -8,6 +8,8 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from ranklift.v1 import experiments_pb2 as _experiments_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -18,6 +20,102 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _MetricRole:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MetricRoleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MetricRole.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    METRIC_ROLE_UNSPECIFIED: _MetricRole.ValueType  # 0
+    """Never returned."""
+    METRIC_ROLE_PRIMARY: _MetricRole.ValueType  # 1
+    """Decides."""
+    METRIC_ROLE_SECONDARY: _MetricRole.ValueType  # 2
+    """Tested too, corrected for their number."""
+    METRIC_ROLE_GUARDRAIL: _MetricRole.ValueType  # 3
+    """Must not get worse."""
+    METRIC_ROLE_DIAGNOSTIC: _MetricRole.ValueType  # 4
+    """Explains and decides nothing."""
+
+class MetricRole(_MetricRole, metaclass=_MetricRoleEnumTypeWrapper):
+    """What a metric is there for."""
+
+METRIC_ROLE_UNSPECIFIED: MetricRole.ValueType  # 0
+"""Never returned."""
+METRIC_ROLE_PRIMARY: MetricRole.ValueType  # 1
+"""Decides."""
+METRIC_ROLE_SECONDARY: MetricRole.ValueType  # 2
+"""Tested too, corrected for their number."""
+METRIC_ROLE_GUARDRAIL: MetricRole.ValueType  # 3
+"""Must not get worse."""
+METRIC_ROLE_DIAGNOSTIC: MetricRole.ValueType  # 4
+"""Explains and decides nothing."""
+Global___MetricRole: _TypeAlias = MetricRole  # noqa: Y015
+
+class _GuardrailOutcome:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _GuardrailOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_GuardrailOutcome.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    GUARDRAIL_OUTCOME_UNSPECIFIED: _GuardrailOutcome.ValueType  # 0
+    """Not a guardrail, or no numbers."""
+    GUARDRAIL_OUTCOME_PASSED: _GuardrailOutcome.ValueType  # 1
+    """The loss is shown to be smaller than the margin."""
+    GUARDRAIL_OUTCOME_BREACHED: _GuardrailOutcome.ValueType  # 2
+    """The loss is shown to be larger than the margin."""
+    GUARDRAIL_OUTCOME_OPEN: _GuardrailOutcome.ValueType  # 3
+    """Neither is shown yet."""
+
+class GuardrailOutcome(_GuardrailOutcome, metaclass=_GuardrailOutcomeEnumTypeWrapper):
+    """What a guardrail's interval says of its margin."""
+
+GUARDRAIL_OUTCOME_UNSPECIFIED: GuardrailOutcome.ValueType  # 0
+"""Not a guardrail, or no numbers."""
+GUARDRAIL_OUTCOME_PASSED: GuardrailOutcome.ValueType  # 1
+"""The loss is shown to be smaller than the margin."""
+GUARDRAIL_OUTCOME_BREACHED: GuardrailOutcome.ValueType  # 2
+"""The loss is shown to be larger than the margin."""
+GUARDRAIL_OUTCOME_OPEN: GuardrailOutcome.ValueType  # 3
+"""Neither is shown yet."""
+Global___GuardrailOutcome: _TypeAlias = GuardrailOutcome  # noqa: Y015
+
+class _Advice:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AdviceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Advice.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ADVICE_UNSPECIFIED: _Advice.ValueType  # 0
+    """Never returned."""
+    ADVICE_SHIP: _Advice.ValueType  # 1
+    """Ship an arm."""
+    ADVICE_ROLL_BACK: _Advice.ValueType  # 2
+    """Go back to control."""
+    ADVICE_KEEP_RUNNING: _Advice.ValueType  # 3
+    """Nothing is shown yet."""
+    ADVICE_NO_DIFFERENCE: _Advice.ValueType  # 4
+    """The end is reached and nothing was shown."""
+    ADVICE_INVALID: _Advice.ValueType  # 5
+    """A check failed."""
+
+class Advice(_Advice, metaclass=_AdviceEnumTypeWrapper):
+    """What a report advises."""
+
+ADVICE_UNSPECIFIED: Advice.ValueType  # 0
+"""Never returned."""
+ADVICE_SHIP: Advice.ValueType  # 1
+"""Ship an arm."""
+ADVICE_ROLL_BACK: Advice.ValueType  # 2
+"""Go back to control."""
+ADVICE_KEEP_RUNNING: Advice.ValueType  # 3
+"""Nothing is shown yet."""
+ADVICE_NO_DIFFERENCE: Advice.ValueType  # 4
+"""The end is reached and nothing was shown."""
+ADVICE_INVALID: Advice.ValueType  # 5
+"""A check failed."""
+Global___Advice: _TypeAlias = Advice  # noqa: Y015
 
 @_typing.final
 class GetLiftReportRequest(_message.Message):
@@ -104,35 +202,85 @@ class Interval(_message.Message):
 Global___Interval: _TypeAlias = Interval  # noqa: Y015
 
 @_typing.final
-class MetricLift(_message.Message):
-    """What a test of one metric in one arm against control came to."""
+class Verdict(_message.Message):
+    """What a report advises, and why."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    METRIC_FIELD_NUMBER: _builtins.int
+    ADVICE_FIELD_NUMBER: _builtins.int
     ARM_FIELD_NUMBER: _builtins.int
+    SENTENCE_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
+    advice: Global___Advice.ValueType
+    """The advice."""
+    arm: _builtins.str
+    """The arm to ship; empty otherwise."""
+    sentence: _builtins.str
+    """The advice in one sentence."""
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The reasons, a sentence each."""
+
+    def __init__(
+        self,
+        *,
+        advice: Global___Advice.ValueType = ...,
+        arm: _builtins.str = ...,
+        sentence: _builtins.str = ...,
+        reasons: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "arm", b"arm", "reasons", b"reasons", "sentence", b"sentence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Verdict: _TypeAlias = Verdict  # noqa: Y015
+
+@_typing.final
+class Measurement(_message.Message):
+    """The numbers of one metric in one arm against control."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
     CONTROL_VALUE_FIELD_NUMBER: _builtins.int
     ARM_VALUE_FIELD_NUMBER: _builtins.int
+    DIFFERENCE_FIELD_NUMBER: _builtins.int
+    DIFFERENCE_INTERVAL_FIELD_NUMBER: _builtins.int
     RELATIVE_LIFT_FIELD_NUMBER: _builtins.int
     RELATIVE_LIFT_INTERVAL_FIELD_NUMBER: _builtins.int
+    STANDARD_ERROR_FIELD_NUMBER: _builtins.int
     P_VALUE_FIELD_NUMBER: _builtins.int
-    UNAVAILABLE_REASON_FIELD_NUMBER: _builtins.int
-    metric: _builtins.str
-    """The metric's name, e.g. "page_ctr"."""
-    arm: _builtins.str
-    """The arm compared with control."""
+    CONTROL_UNITS_FIELD_NUMBER: _builtins.int
+    ARM_UNITS_FIELD_NUMBER: _builtins.int
+    VARIANCE_RATIO_FIELD_NUMBER: _builtins.int
+    DESIGN_EFFECT_FIELD_NUMBER: _builtins.int
     control_value: _builtins.float
     """The metric in control, in the metric's unit."""
     arm_value: _builtins.float
     """The metric in the arm, in the metric's unit."""
+    difference: _builtins.float
+    """The arm's value minus control's."""
     relative_lift: _builtins.float
     """The relative difference to control: 0.01 is one per cent more."""
+    standard_error: _builtins.float
+    """The standard error of `difference`."""
     p_value: _builtins.float
     """The two-sided p-value of no difference, in [0.0, 1.0]."""
-    unavailable_reason: _builtins.str
-    """Why no number could be computed. The values above are unset when it is
-    not empty.
+    control_units: _builtins.int
+    """The units of control that it rests on."""
+    arm_units: _builtins.int
+    """The units of the arm that it rests on."""
+    variance_ratio: _builtins.float
+    """The variance with covariates divided by that without; 1 without any."""
+    design_effect: _builtins.float
+    """The variance divided by that of independent pages, where pages are the
+    metric's rows.
     """
+    @_builtins.property
+    def difference_interval(self) -> Global___Interval:
+        """The interval of `difference` at the report's confidence level."""
+
     @_builtins.property
     def relative_lift_interval(self) -> Global___Interval:
         """The interval of `relative_lift` at the report's confidence level."""
@@ -140,22 +288,366 @@ class MetricLift(_message.Message):
     def __init__(
         self,
         *,
-        metric: _builtins.str = ...,
-        arm: _builtins.str = ...,
         control_value: _builtins.float = ...,
         arm_value: _builtins.float = ...,
+        difference: _builtins.float = ...,
+        difference_interval: Global___Interval | None = ...,
         relative_lift: _builtins.float = ...,
         relative_lift_interval: Global___Interval | None = ...,
+        standard_error: _builtins.float = ...,
         p_value: _builtins.float = ...,
+        control_units: _builtins.int = ...,
+        arm_units: _builtins.int = ...,
+        variance_ratio: _builtins.float = ...,
+        design_effect: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_design_effect", b"_design_effect", "design_effect", b"design_effect", "difference_interval", b"difference_interval", "relative_lift_interval", b"relative_lift_interval"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_design_effect", b"_design_effect", "arm_units", b"arm_units", "arm_value", b"arm_value", "control_units", b"control_units", "control_value", b"control_value", "design_effect", b"design_effect", "difference", b"difference", "difference_interval", b"difference_interval", "p_value", b"p_value", "relative_lift", b"relative_lift", "relative_lift_interval", b"relative_lift_interval", "standard_error", b"standard_error", "variance_ratio", b"variance_ratio"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__design_effect: _TypeAlias = _typing.Literal["design_effect"]  # noqa: Y015
+    _WhichOneofArgType__design_effect: _TypeAlias = _typing.Literal["_design_effect", b"_design_effect"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__design_effect) -> _WhichOneofReturnType__design_effect | None: ...
+
+Global___Measurement: _TypeAlias = Measurement  # noqa: Y015
+
+@_typing.final
+class MetricLift(_message.Message):
+    """What a test of one metric in one arm against control came to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    METRIC_FIELD_NUMBER: _builtins.int
+    ARM_FIELD_NUMBER: _builtins.int
+    UNAVAILABLE_REASON_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
+    FOUND_FIELD_NUMBER: _builtins.int
+    ADJUSTED_P_VALUE_FIELD_NUMBER: _builtins.int
+    MARGIN_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    metric: _builtins.str
+    """The metric's name, e.g. "page_ctr"."""
+    arm: _builtins.str
+    """The arm compared with control."""
+    unavailable_reason: _builtins.str
+    """Why no number could be computed; empty when `found` is set."""
+    role: Global___MetricRole.ValueType
+    """What the metric is there for."""
+    adjusted_p_value: _builtins.float
+    """The p-value corrected for the number of tests of its role, in [0.0, 1.0]."""
+    margin: _builtins.float
+    """The loss that a guardrail tolerates, a part of control's value."""
+    outcome: Global___GuardrailOutcome.ValueType
+    """What a guardrail came to."""
+    @_builtins.property
+    def found(self) -> Global___Measurement:
+        """The numbers; unset when there are none."""
+
+    def __init__(
+        self,
+        *,
+        metric: _builtins.str = ...,
+        arm: _builtins.str = ...,
+        unavailable_reason: _builtins.str = ...,
+        role: Global___MetricRole.ValueType = ...,
+        found: Global___Measurement | None = ...,
+        adjusted_p_value: _builtins.float | None = ...,
+        margin: _builtins.float | None = ...,
+        outcome: Global___GuardrailOutcome.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_adjusted_p_value", b"_adjusted_p_value", "_margin", b"_margin", "adjusted_p_value", b"adjusted_p_value", "found", b"found", "margin", b"margin"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_adjusted_p_value", b"_adjusted_p_value", "_margin", b"_margin", "adjusted_p_value", b"adjusted_p_value", "arm", b"arm", "found", b"found", "margin", b"margin", "metric", b"metric", "outcome", b"outcome", "role", b"role", "unavailable_reason", b"unavailable_reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__adjusted_p_value: _TypeAlias = _typing.Literal["adjusted_p_value"]  # noqa: Y015
+    _WhichOneofArgType__adjusted_p_value: _TypeAlias = _typing.Literal["_adjusted_p_value", b"_adjusted_p_value"]  # noqa: Y015
+    _WhichOneofReturnType__margin: _TypeAlias = _typing.Literal["margin"]  # noqa: Y015
+    _WhichOneofArgType__margin: _TypeAlias = _typing.Literal["_margin", b"_margin"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__adjusted_p_value) -> _WhichOneofReturnType__adjusted_p_value | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__margin) -> _WhichOneofReturnType__margin | None: ...
+
+Global___MetricLift: _TypeAlias = MetricLift  # noqa: Y015
+
+@_typing.final
+class Look(_message.Message):
+    """A metric over all pages until the end of one day."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    METRIC_FIELD_NUMBER: _builtins.int
+    ARM_FIELD_NUMBER: _builtins.int
+    DAY_FIELD_NUMBER: _builtins.int
+    UNITS_FIELD_NUMBER: _builtins.int
+    RELATIVE_LIFT_FIELD_NUMBER: _builtins.int
+    INTERVAL_FIELD_NUMBER: _builtins.int
+    SEQUENTIAL_INTERVAL_FIELD_NUMBER: _builtins.int
+    INFORMATION_FIELD_NUMBER: _builtins.int
+    CROSSED_FIELD_NUMBER: _builtins.int
+    metric: _builtins.str
+    """The metric's name."""
+    arm: _builtins.str
+    """The arm compared with control."""
+    day: _builtins.str
+    """The day in UTC, "YYYY-MM-DD"."""
+    units: _builtins.int
+    """The exposed units of both arms until then."""
+    relative_lift: _builtins.float
+    """The relative difference to control."""
+    information: _builtins.float
+    """The part of the planned information, in (0.0, 1.0]; unset without a plan."""
+    crossed: _builtins.bool
+    """Whether the sequential interval excludes 0."""
+    @_builtins.property
+    def interval(self) -> Global___Interval:
+        """Its interval at the report's confidence level, for a single look."""
+
+    @_builtins.property
+    def sequential_interval(self) -> Global___Interval:
+        """Its interval that may be acted on at any look; unset where the horizon
+        allows one look only.
+        """
+
+    def __init__(
+        self,
+        *,
+        metric: _builtins.str = ...,
+        arm: _builtins.str = ...,
+        day: _builtins.str = ...,
+        units: _builtins.int = ...,
+        relative_lift: _builtins.float = ...,
+        interval: Global___Interval | None = ...,
+        sequential_interval: Global___Interval | None = ...,
+        information: _builtins.float | None = ...,
+        crossed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_information", b"_information", "information", b"information", "interval", b"interval", "sequential_interval", b"sequential_interval"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_information", b"_information", "arm", b"arm", "crossed", b"crossed", "day", b"day", "information", b"information", "interval", b"interval", "metric", b"metric", "relative_lift", b"relative_lift", "sequential_interval", b"sequential_interval", "units", b"units"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__information: _TypeAlias = _typing.Literal["information"]  # noqa: Y015
+    _WhichOneofArgType__information: _TypeAlias = _typing.Literal["_information", b"_information"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__information) -> _WhichOneofReturnType__information | None: ...
+
+Global___Look: _TypeAlias = Look  # noqa: Y015
+
+@_typing.final
+class SegmentLift(_message.Message):
+    """A metric among the units whose dimension has a value."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIMENSION_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    METRIC_FIELD_NUMBER: _builtins.int
+    ARM_FIELD_NUMBER: _builtins.int
+    FOUND_FIELD_NUMBER: _builtins.int
+    UNAVAILABLE_REASON_FIELD_NUMBER: _builtins.int
+    ADJUSTED_P_VALUE_FIELD_NUMBER: _builtins.int
+    dimension: _builtins.str
+    """The dimension, e.g. "device"."""
+    value: _builtins.str
+    """The value, e.g. "phone"."""
+    metric: _builtins.str
+    """The metric's name."""
+    arm: _builtins.str
+    """The arm compared with control."""
+    unavailable_reason: _builtins.str
+    """Why no number could be computed."""
+    adjusted_p_value: _builtins.float
+    """The p-value corrected over all segments and arms, in [0.0, 1.0]."""
+    @_builtins.property
+    def found(self) -> Global___Measurement:
+        """The numbers; unset when there are none."""
+
+    def __init__(
+        self,
+        *,
+        dimension: _builtins.str = ...,
+        value: _builtins.str = ...,
+        metric: _builtins.str = ...,
+        arm: _builtins.str = ...,
+        found: Global___Measurement | None = ...,
+        unavailable_reason: _builtins.str = ...,
+        adjusted_p_value: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_adjusted_p_value", b"_adjusted_p_value", "adjusted_p_value", b"adjusted_p_value", "found", b"found"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_adjusted_p_value", b"_adjusted_p_value", "adjusted_p_value", b"adjusted_p_value", "arm", b"arm", "dimension", b"dimension", "found", b"found", "metric", b"metric", "unavailable_reason", b"unavailable_reason", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__adjusted_p_value: _TypeAlias = _typing.Literal["adjusted_p_value"]  # noqa: Y015
+    _WhichOneofArgType__adjusted_p_value: _TypeAlias = _typing.Literal["_adjusted_p_value", b"_adjusted_p_value"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__adjusted_p_value) -> _WhichOneofReturnType__adjusted_p_value | None: ...
+
+Global___SegmentLift: _TypeAlias = SegmentLift  # noqa: Y015
+
+@_typing.final
+class NoveltyDay(_message.Message):
+    """A metric by day since the unit's first exposure."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    METRIC_FIELD_NUMBER: _builtins.int
+    ARM_FIELD_NUMBER: _builtins.int
+    DAY_FIELD_NUMBER: _builtins.int
+    FOUND_FIELD_NUMBER: _builtins.int
+    UNAVAILABLE_REASON_FIELD_NUMBER: _builtins.int
+    metric: _builtins.str
+    """The metric's name."""
+    arm: _builtins.str
+    """The arm compared with control."""
+    day: _builtins.int
+    """Days since the first exposure, from 0."""
+    unavailable_reason: _builtins.str
+    """Why no number could be computed."""
+    @_builtins.property
+    def found(self) -> Global___Measurement:
+        """The numbers; unset when there are none."""
+
+    def __init__(
+        self,
+        *,
+        metric: _builtins.str = ...,
+        arm: _builtins.str = ...,
+        day: _builtins.int = ...,
+        found: Global___Measurement | None = ...,
         unavailable_reason: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["relative_lift_interval", b"relative_lift_interval"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["found", b"found"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arm", b"arm", "arm_value", b"arm_value", "control_value", b"control_value", "metric", b"metric", "p_value", b"p_value", "relative_lift", b"relative_lift", "relative_lift_interval", b"relative_lift_interval", "unavailable_reason", b"unavailable_reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arm", b"arm", "day", b"day", "found", b"found", "metric", b"metric", "unavailable_reason", b"unavailable_reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___MetricLift: _TypeAlias = MetricLift  # noqa: Y015
+Global___NoveltyDay: _TypeAlias = NoveltyDay  # noqa: Y015
+
+@_typing.final
+class Distribution(_message.Message):
+    """A property of the dwell per click that is no ratio of sums."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATISTIC_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    ARM_FIELD_NUMBER: _builtins.int
+    CONTROL_VALUE_FIELD_NUMBER: _builtins.int
+    ARM_VALUE_FIELD_NUMBER: _builtins.int
+    DIFFERENCE_FIELD_NUMBER: _builtins.int
+    INTERVAL_FIELD_NUMBER: _builtins.int
+    P_VALUE_FIELD_NUMBER: _builtins.int
+    UNAVAILABLE_REASON_FIELD_NUMBER: _builtins.int
+    statistic: _builtins.str
+    """"median", "p90", "restricted_mean" or "mann_whitney"."""
+    title: _builtins.str
+    """The name for people."""
+    arm: _builtins.str
+    """The arm compared with control."""
+    control_value: _builtins.float
+    """The value in control, in seconds."""
+    arm_value: _builtins.float
+    """The value in the arm, in seconds."""
+    difference: _builtins.float
+    """The arm's value minus control's; for Mann-Whitney the probability that a
+    unit of the arm has the longer dwell.
+    """
+    p_value: _builtins.float
+    """The two-sided p-value of no difference, in [0.0, 1.0]."""
+    unavailable_reason: _builtins.str
+    """Why no number could be computed."""
+    @_builtins.property
+    def interval(self) -> Global___Interval:
+        """The interval of `difference`."""
+
+    def __init__(
+        self,
+        *,
+        statistic: _builtins.str = ...,
+        title: _builtins.str = ...,
+        arm: _builtins.str = ...,
+        control_value: _builtins.float | None = ...,
+        arm_value: _builtins.float | None = ...,
+        difference: _builtins.float | None = ...,
+        interval: Global___Interval | None = ...,
+        p_value: _builtins.float | None = ...,
+        unavailable_reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_arm_value", b"_arm_value", "_control_value", b"_control_value", "_difference", b"_difference", "_p_value", b"_p_value", "arm_value", b"arm_value", "control_value", b"control_value", "difference", b"difference", "interval", b"interval", "p_value", b"p_value"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_arm_value", b"_arm_value", "_control_value", b"_control_value", "_difference", b"_difference", "_p_value", b"_p_value", "arm", b"arm", "arm_value", b"arm_value", "control_value", b"control_value", "difference", b"difference", "interval", b"interval", "p_value", b"p_value", "statistic", b"statistic", "title", b"title", "unavailable_reason", b"unavailable_reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__arm_value: _TypeAlias = _typing.Literal["arm_value"]  # noqa: Y015
+    _WhichOneofArgType__arm_value: _TypeAlias = _typing.Literal["_arm_value", b"_arm_value"]  # noqa: Y015
+    _WhichOneofReturnType__control_value: _TypeAlias = _typing.Literal["control_value"]  # noqa: Y015
+    _WhichOneofArgType__control_value: _TypeAlias = _typing.Literal["_control_value", b"_control_value"]  # noqa: Y015
+    _WhichOneofReturnType__difference: _TypeAlias = _typing.Literal["difference"]  # noqa: Y015
+    _WhichOneofArgType__difference: _TypeAlias = _typing.Literal["_difference", b"_difference"]  # noqa: Y015
+    _WhichOneofReturnType__p_value: _TypeAlias = _typing.Literal["p_value"]  # noqa: Y015
+    _WhichOneofArgType__p_value: _TypeAlias = _typing.Literal["_p_value", b"_p_value"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__arm_value) -> _WhichOneofReturnType__arm_value | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__control_value) -> _WhichOneofReturnType__control_value | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__difference) -> _WhichOneofReturnType__difference | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__p_value) -> _WhichOneofReturnType__p_value | None: ...
+
+Global___Distribution: _TypeAlias = Distribution  # noqa: Y015
+
+@_typing.final
+class Interaction(_message.Message):
+    """How far a lift depends on another experiment's arm."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OTHER_EXPERIMENT_FIELD_NUMBER: _builtins.int
+    OTHER_ARM_FIELD_NUMBER: _builtins.int
+    METRIC_FIELD_NUMBER: _builtins.int
+    ARM_FIELD_NUMBER: _builtins.int
+    DIFFERENCE_FIELD_NUMBER: _builtins.int
+    INTERVAL_FIELD_NUMBER: _builtins.int
+    P_VALUE_FIELD_NUMBER: _builtins.int
+    ADJUSTED_P_VALUE_FIELD_NUMBER: _builtins.int
+    other_experiment: _builtins.str
+    """The other experiment's name."""
+    other_arm: _builtins.str
+    """The other experiment's arm."""
+    metric: _builtins.str
+    """The metric's name."""
+    arm: _builtins.str
+    """The arm compared with control."""
+    difference: _builtins.float
+    """The difference of the differences, in the metric's unit."""
+    p_value: _builtins.float
+    """The two-sided p-value of none, in [0.0, 1.0]."""
+    adjusted_p_value: _builtins.float
+    """The p-value corrected for the number of interactions."""
+    @_builtins.property
+    def interval(self) -> Global___Interval:
+        """The interval of `difference`."""
+
+    def __init__(
+        self,
+        *,
+        other_experiment: _builtins.str = ...,
+        other_arm: _builtins.str = ...,
+        metric: _builtins.str = ...,
+        arm: _builtins.str = ...,
+        difference: _builtins.float = ...,
+        interval: Global___Interval | None = ...,
+        p_value: _builtins.float = ...,
+        adjusted_p_value: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_adjusted_p_value", b"_adjusted_p_value", "adjusted_p_value", b"adjusted_p_value", "interval", b"interval"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_adjusted_p_value", b"_adjusted_p_value", "adjusted_p_value", b"adjusted_p_value", "arm", b"arm", "difference", b"difference", "interval", b"interval", "metric", b"metric", "other_arm", b"other_arm", "other_experiment", b"other_experiment", "p_value", b"p_value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__adjusted_p_value: _TypeAlias = _typing.Literal["adjusted_p_value"]  # noqa: Y015
+    _WhichOneofArgType__adjusted_p_value: _TypeAlias = _typing.Literal["_adjusted_p_value", b"_adjusted_p_value"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__adjusted_p_value) -> _WhichOneofReturnType__adjusted_p_value | None: ...
+
+Global___Interaction: _TypeAlias = Interaction  # noqa: Y015
 
 @_typing.final
 class ArmTraffic(_message.Message):
@@ -179,9 +671,11 @@ class ArmTraffic(_message.Message):
     pages: _builtins.int
     """The pages that the arm's own ranker served."""
     fallback_pages: _builtins.int
-    """The pages that the champion answered for the arm. They count in no metric."""
+    """The pages that the champion answered for the arm. They count in no metric.
+    Unset when the log does not tell them.
+    """
     clicks: _builtins.int
-    """The clicks on `pages`."""
+    """The clicks on `pages`; unset when the log does not count them."""
     planned_share: _builtins.float
     """The arm's planned share of the experiment's traffic, in (0.0, 1.0]."""
     def __init__(
@@ -191,15 +685,22 @@ class ArmTraffic(_message.Message):
         assigned_units: _builtins.int = ...,
         exposed_units: _builtins.int = ...,
         pages: _builtins.int = ...,
-        fallback_pages: _builtins.int = ...,
-        clicks: _builtins.int = ...,
+        fallback_pages: _builtins.int | None = ...,
+        clicks: _builtins.int | None = ...,
         planned_share: _builtins.float = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_clicks", b"_clicks", "_fallback_pages", b"_fallback_pages", "clicks", b"clicks", "fallback_pages", b"fallback_pages"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arm", b"arm", "assigned_units", b"assigned_units", "clicks", b"clicks", "exposed_units", b"exposed_units", "fallback_pages", b"fallback_pages", "pages", b"pages", "planned_share", b"planned_share"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_clicks", b"_clicks", "_fallback_pages", b"_fallback_pages", "arm", b"arm", "assigned_units", b"assigned_units", "clicks", b"clicks", "exposed_units", b"exposed_units", "fallback_pages", b"fallback_pages", "pages", b"pages", "planned_share", b"planned_share"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__clicks: _TypeAlias = _typing.Literal["clicks"]  # noqa: Y015
+    _WhichOneofArgType__clicks: _TypeAlias = _typing.Literal["_clicks", b"_clicks"]  # noqa: Y015
+    _WhichOneofReturnType__fallback_pages: _TypeAlias = _typing.Literal["fallback_pages"]  # noqa: Y015
+    _WhichOneofArgType__fallback_pages: _TypeAlias = _typing.Literal["_fallback_pages", b"_fallback_pages"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__clicks) -> _WhichOneofReturnType__clicks | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__fallback_pages) -> _WhichOneofReturnType__fallback_pages | None: ...
 
 Global___ArmTraffic: _TypeAlias = ArmTraffic  # noqa: Y015
 
@@ -258,8 +759,18 @@ class LiftReport(_message.Message):
     ARMS_FIELD_NUMBER: _builtins.int
     LIFTS_FIELD_NUMBER: _builtins.int
     PRIMARY_METRIC_FIELD_NUMBER: _builtins.int
+    VERDICT_FIELD_NUMBER: _builtins.int
+    HORIZON_FIELD_NUMBER: _builtins.int
+    METRICS_FIELD_NUMBER: _builtins.int
+    LOOKS_FIELD_NUMBER: _builtins.int
+    SEGMENTS_FIELD_NUMBER: _builtins.int
+    NOVELTY_FIELD_NUMBER: _builtins.int
+    DISTRIBUTIONS_FIELD_NUMBER: _builtins.int
+    INTERACTIONS_FIELD_NUMBER: _builtins.int
+    LOG_DIGEST_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     schema: _builtins.str
-    """The version of this schema: "ranklift.lift_report/1"."""
+    """The version of this schema: "ranklift.lift_report/2"."""
     experiment: _builtins.str
     """The experiment's name."""
     revision: _builtins.int
@@ -274,6 +785,12 @@ class LiftReport(_message.Message):
     """Whether all checks passed. The lifts of an invalid report mean nothing."""
     primary_metric: _builtins.str
     """The metric that decides."""
+    horizon: _experiments_pb2.Horizon.ValueType
+    """When the report may be acted on."""
+    log_digest: _builtins.str
+    """Identifies the sums per unit that the report rests on."""
+    version: _builtins.str
+    """The version of ranklift that made the report."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """The instant of the first page in the report."""
@@ -294,6 +811,34 @@ class LiftReport(_message.Message):
     def lifts(self) -> _containers.RepeatedCompositeFieldContainer[Global___MetricLift]:
         """The lifts, by metric and arm."""
 
+    @_builtins.property
+    def verdict(self) -> Global___Verdict:
+        """What the report advises."""
+
+    @_builtins.property
+    def metrics(self) -> _containers.RepeatedCompositeFieldContainer[_experiments_pb2.Metric]:
+        """The declarations of all metrics that the report names."""
+
+    @_builtins.property
+    def looks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Look]:
+        """The primary metric and the guardrails day by day."""
+
+    @_builtins.property
+    def segments(self) -> _containers.RepeatedCompositeFieldContainer[Global___SegmentLift]:
+        """The lifts in parts of the population."""
+
+    @_builtins.property
+    def novelty(self) -> _containers.RepeatedCompositeFieldContainer[Global___NoveltyDay]:
+        """The primary metric by day since a unit's first exposure."""
+
+    @_builtins.property
+    def distributions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Distribution]:
+        """The distribution of the dwell per click."""
+
+    @_builtins.property
+    def interactions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Interaction]:
+        """How other experiments on the same units change the lift."""
+
     def __init__(
         self,
         *,
@@ -310,10 +855,20 @@ class LiftReport(_message.Message):
         arms: _abc.Iterable[Global___ArmTraffic] | None = ...,
         lifts: _abc.Iterable[Global___MetricLift] | None = ...,
         primary_metric: _builtins.str = ...,
+        verdict: Global___Verdict | None = ...,
+        horizon: _experiments_pb2.Horizon.ValueType = ...,
+        metrics: _abc.Iterable[_experiments_pb2.Metric] | None = ...,
+        looks: _abc.Iterable[Global___Look] | None = ...,
+        segments: _abc.Iterable[Global___SegmentLift] | None = ...,
+        novelty: _abc.Iterable[Global___NoveltyDay] | None = ...,
+        distributions: _abc.Iterable[Global___Distribution] | None = ...,
+        interactions: _abc.Iterable[Global___Interaction] | None = ...,
+        log_digest: _builtins.str = ...,
+        version: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time", "verdict", b"verdict"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arms", b"arms", "checks", b"checks", "confidence_level", b"confidence_level", "control", b"control", "end_time", b"end_time", "experiment", b"experiment", "lifts", b"lifts", "primary_metric", b"primary_metric", "revision", b"revision", "schema", b"schema", "start_time", b"start_time", "unit", b"unit", "valid", b"valid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arms", b"arms", "checks", b"checks", "confidence_level", b"confidence_level", "control", b"control", "distributions", b"distributions", "end_time", b"end_time", "experiment", b"experiment", "horizon", b"horizon", "interactions", b"interactions", "lifts", b"lifts", "log_digest", b"log_digest", "looks", b"looks", "metrics", b"metrics", "novelty", b"novelty", "primary_metric", b"primary_metric", "revision", b"revision", "schema", b"schema", "segments", b"segments", "start_time", b"start_time", "unit", b"unit", "valid", b"valid", "verdict", b"verdict", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

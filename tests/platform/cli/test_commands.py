@@ -228,7 +228,7 @@ def test_a_report_as_json(reported: Run, capsys: pytest.CaptureFixture[str]) -> 
     capsys.readouterr()
     assert reported("report", "title-boost", "--format", "json") == 0
     report = json.loads(capsys.readouterr().out)
-    assert report["schema"] == "ranklift.lift_report/1"
+    assert report["schema"] == "ranklift.lift_report/2"
     assert sum(arm["pages"] for arm in report["arms"]) == 60
 
 

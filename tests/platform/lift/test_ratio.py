@@ -14,9 +14,21 @@ import tea_tasting
 from numpy.typing import NDArray
 from scipy import stats
 
-from ranklift.lift.metrics import METRICS, Metric
 from ranklift.lift.moments import Floats, Moments
-from ranklift.lift.ratio import Comparison, Estimate, Unavailable, compare, estimate
+from ranklift.lift.ratio import (
+    Comparison,
+    Difference,
+    Estimate,
+    LiftInterval,
+    compare,
+    compare_estimates,
+    design_effect,
+    difference,
+    estimate,
+    t_quantile,
+)
+from ranklift.lift.values import Unavailable
+from ranklift.v1.errors import InvalidRequest
 
 COLUMNS = ("pages", "clicked_pages", "clicked", "dwell_ms", "dwell_count")
 
@@ -62,16 +74,27 @@ def reason(found: object) -> str:
     return found.reason
 
 
-@pytest.mark.parametrize("metric", METRICS.values(), ids=lambda metric: metric.name)
+@pytest.mark.parametrize(
+    ("numerator", "denominator"),
+    [
+        ("clicked_pages", "pages"),
+        ("clicked", None),
+        ("dwell_ms", "dwell_count"),
+        ("dwell_ms", "pages"),
+        ("dwell_ms", None),
+    ],
+)
 @pytest.mark.parametrize(
     ("seed", "units", "level"), [(1, 12, 0.95), (2, 300, 0.9), (3, 20_000, 0.99)]
 )
-def test_equals_tea_tasting(metric: Metric, seed: int, units: int, level: float) -> None:
+def test_equals_tea_tasting(
+    numerator: str, denominator: str | None, seed: int, units: int, level: float
+) -> None:
     data = draw_units(seed, units, lift=0.1)
-    ours = compared(data, metric.numerator, metric.denominator, level)
-    theirs = tea_tasting.RatioOfMeans(
-        metric.numerator, metric.denominator, confidence_level=level
-    ).analyze(data, 0, 1, variant="variant")
+    ours = compared(data, numerator, denominator, level)
+    theirs = tea_tasting.RatioOfMeans(numerator, denominator, confidence_level=level).analyze(
+        data, 0, 1, variant="variant"
+    )
     expected = {
         "control_value": theirs.control,
         "arm_value": theirs.treatment,
@@ -204,3 +227,113 @@ def test_rounding_is_not_variance() -> None:
     found = estimate(Moments.of(("c", "n"), np.column_stack([3 * pages, 7 * pages])), "c", "n")
     assert isinstance(found, Estimate)
     assert found.variance == 0
+
+
+def planted(zero: Estimate, one: Estimate, kind: LiftInterval) -> Comparison:
+    found = compare_estimates(zero, one, confidence_level=0.95, lift_interval=kind)
+    assert isinstance(found, Comparison)
+    return found
+
+
+def test_the_ends_of_fiellers_interval_are_the_lifts_that_a_t_test_just_rejects() -> None:
+    zero, one = Estimate(2.0, 0.3**2, 40), Estimate(3.0, 0.2**2, 60)
+    found = planted(zero, one, LiftInterval.FIELLER)
+    # Satterthwaite's degrees of freedom of R1 - 1.5 R0.
+    a, b = 1.5**2 * zero.variance, one.variance
+    q = stats.t.ppf(0.975, (a + b) ** 2 / (a**2 / 39 + b**2 / 59))
+    for lift in (found.relative_lift_lower, found.relative_lift_upper):
+        error = math.sqrt(one.variance + (1 + lift) ** 2 * zero.variance)
+        assert abs(one.value - (1 + lift) * zero.value) / error == pytest.approx(q, rel=1e-12)
+    assert found.relative_lift_lower < 0.5 < found.relative_lift_upper
+
+
+def test_the_delta_interval_is_symmetric_and_its_formula() -> None:
+    # Many units, so that q = 1.96: L +- q sqrt(V1 / R0^2 + V0 R1^2 / R0^4).
+    found = planted(Estimate(2.0, 0.04, 10**9), Estimate(3.0, 0.01, 10**9), LiftInterval.DELTA)
+    half = stats.norm.ppf(0.975) * math.sqrt(0.01 / 4 + 0.04 * 9 / 16)
+    assert found.relative_lift == 0.5
+    assert (found.relative_lift_lower, found.relative_lift_upper) == pytest.approx(
+        (0.5 - half, 0.5 + half), rel=1e-8
+    )
+
+
+def test_all_intervals_agree_when_control_is_precise() -> None:
+    data = draw_units(8, 200_000, lift=0.02)
+    found = [
+        compare(*arms(data), "clicked_pages", "pages", lift_interval=kind) for kind in LiftInterval
+    ]
+    ends = [
+        (f.relative_lift_lower, f.relative_lift_upper) for f in found if isinstance(f, Comparison)
+    ]
+    assert len(ends) == 3
+    assert ends[1:] == [pytest.approx(ends[0], abs=5e-5)] * 2
+
+
+def test_fieller_has_no_end_when_control_may_be_zero() -> None:
+    noisy, precise = of([(0, 1), (5, 1), (0, 1)]), of(FINE)
+    found = compare(noisy, precise, "c", lift_interval=LiftInterval.FIELLER)
+    assert "no end" in reason(found)
+
+
+@pytest.mark.parametrize("kind", [LiftInterval.FIELLER, LiftInterval.DELTA])
+def test_only_the_log_interval_needs_an_arm_above_zero(kind: LiftInterval) -> None:
+    control, arm = of([(10, 1), (11, 1), (12, 1)]), of([(-1, 1), (1, 1), (0, 1)])
+    found = compare(control, arm, "c", lift_interval=kind)
+    assert isinstance(found, Comparison)
+    assert found.relative_lift_lower < -1 < found.relative_lift_upper
+    empty = of([(0, 1), (0, 1)])
+    assert "every unit of the arm has 0" in reason(compare(control, empty, "c", lift_interval=kind))
+
+
+@pytest.mark.parametrize("kind", LiftInterval)
+def test_intervals_cover_a_planted_lift(kind: LiftInterval) -> None:
+    # Means of 300 units with coefficient of variation 1 in control: 4,000 experiments at once.
+    rng = np.random.default_rng(9)
+    covered = 0
+    for zero, one in zip(
+        rng.exponential(2.0, (4_000, 300)), rng.exponential(2.4, (4_000, 300)), strict=True
+    ):
+        control, arm = (Moments.of(("c",), x[:, None]) for x in (zero, one))
+        found = compare(control, arm, "c", lift_interval=kind)
+        assert isinstance(found, Comparison)
+        covered += found.relative_lift_lower <= 0.2 <= found.relative_lift_upper
+    assert 0.938 < covered / 4_000 < 0.962
+
+
+def test_the_design_effect_of_independent_pages_is_one_and_of_like_pages_their_number() -> None:
+    rng = np.random.default_rng(10)
+    pages = np.full(20_000, 10.0)
+    independent = Moments.of(("c", "n"), np.column_stack([rng.binomial(10, 0.4, 20_000), pages]))
+    alike = Moments.of(("c", "n"), np.column_stack([10 * rng.binomial(1, 0.4, 20_000), pages]))
+    assert design_effect(independent, "c", "n") == pytest.approx(1, abs=0.03)
+    assert design_effect(alike, "c", "n") == pytest.approx(10, rel=0.001)
+
+
+def test_there_is_no_design_effect_without_rows_of_0_or_1() -> None:
+    dwell = of([(30, 2), (10, 3), (70, 2)])
+    assert design_effect(dwell, "c", "n") is None
+    assert design_effect(of(FINE), "c", None) is None
+    assert design_effect(of([]), "c", "n") is None
+
+
+@pytest.mark.parametrize("level", [0, 1, 95, -0.5, math.nan])
+def test_a_confidence_level_lies_between_0_and_1(level: float) -> None:
+    with pytest.raises(InvalidRequest, match="confidence_level: is"):
+        compare(of(FINE), of(FINE), "c", "n", confidence_level=level)
+
+
+@pytest.mark.parametrize("freedom", [1.5, 3, 20.7, 1e3, 1e7])
+def test_t_quantiles_are_scipys(freedom: float) -> None:
+    assert t_quantile(0.95, freedom) == pytest.approx(stats.t.ppf(0.975, freedom), rel=1e-12)
+
+
+def test_tiny_variances_do_not_underflow() -> None:
+    found = difference(Estimate(1.0, 1e-200, 10), Estimate(1.0, 1e-200, 10), 0.95)
+    assert isinstance(found, Difference)
+    assert found.degrees_of_freedom == pytest.approx(18)
+    assert found.p_value == 1
+
+
+def test_sums_beyond_all_measure_are_a_reason() -> None:
+    huge = of([(1e150, 1e-150), (2e150, 1e-150), (3e150, 2e-150)])
+    assert "too large" in reason(compare(huge, huge, "c", "n"))

@@ -1,88 +1,140 @@
-"""Sums per unit, against a log small enough to count by hand."""
+"""Sums per unit: the rules, and that every engine and every order gives the same ones."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import duckdb
+import narwhals as nw
 import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+from tests.platform.lift.page_logs import draw_clicks, draw_pages
 
-from ranklift.lift.sums import EventTables, unit_sums
+from ranklift.lift.flat import read_flat
+from ranklift.lift.pages import PageRows
+from ranklift.lift.sums import grouped_unit_sums, unit_sums
+from ranklift.v1.errors import InvalidRequest
 
 T0 = datetime(2025, 3, 1, tzinfo=UTC)
-NAME = "student-vs-bm25"
-Log = Callable[..., EventTables]
-COUNTS = (
-    "pages",
-    "fallback_pages",
-    "clicked_pages",
-    "clicks",
-    "clicked",
-    "dwell_ms",
-    "dwell_count",
-)
+seeds = st.integers(0, 2**32 - 1)
+few = settings(max_examples=15, deadline=None)
 
 
-def counts(events: EventTables, **window: datetime) -> dict[tuple[str, str], tuple[int, ...]]:
-    rows = unit_sums(events, NAME, **window).to_dicts()
-    return {(row["unit_id"], row["arm"]): tuple(row[name] for name in COUNTS) for row in rows}
+def rows(**columns: Any) -> Any:
+    """Return page rows, an hour apart, of these columns."""
+    frame = pl.DataFrame(columns)
+    times = [T0 + timedelta(hours=n) for n in range(frame.height)]
+    return nw.from_native(frame.with_columns(page_time=pl.Series(times)).lazy())
 
 
-def test_sums_of_a_log_counted_by_hand(write_log: Log) -> None:
-    events = write_log(
-        ("ada", "control", "30s 2.5s"),  # two clicks on a page make one clicked page
-        ("ada", "control", ""),
-        ("ada", "control", "12s+"),  # censored: a click, but no observed dwell
-        ("bob", "student", "-"),  # no dwell came
-        ("bob", "student", "99s", "deadline"),  # the champion answered: counts in nothing
-        ("cat", "student", "", "unavailable"),
+def sums_of(read: PageRows) -> pl.DataFrame:
+    return unit_sums(
+        read.rows, measures=read.measures, constants=read.constants, segments=read.segments
     )
-    assert counts(events) == {
-        ("ada", "control"): (3, 0, 2, 3, 1, 32_500, 2),
-        ("bob", "student"): (1, 1, 1, 1, 1, 0, 0),
-        ("cat", "student"): (0, 1, 0, 0, 0, 0, 0),
+
+
+def test_sums_are_sorted_by_arm_and_unit_and_split_a_unit_in_two_arms() -> None:
+    found = unit_sums(
+        rows(unit_id=["z", "y", "z", "z"], arm=["b", "b", "a", "b"], clicks=[1, 2, 4, 8]),
+        measures=["clicks"],
+    )
+    assert found.select("arm", "unit_id", "clicks").rows() == [
+        ("a", "z", 4),
+        ("b", "y", 2),
+        ("b", "z", 9),
+    ]
+    assert found["first_page_time"].to_list() == [T0 + timedelta(hours=n) for n in (2, 1, 0)]
+    assert found["last_page_time"].to_list() == [T0 + timedelta(hours=n) for n in (2, 1, 3)]
+
+
+@pytest.mark.parametrize("how", [unit_sums, grouped_unit_sums])
+def test_a_segment_is_the_value_of_the_units_first_page_in_its_arm(how: Any) -> None:
+    given = rows(
+        unit_id=["a", "a", "b", "b"],
+        arm=["x", "x", "x", "y"],
+        clicks=[1, 1, 1, 1],
+        device=["phone", "desk", None, "desk"],
+    )
+    found = how(given, measures=["clicks"], segments=["device"])
+    assert found["device"].to_list() == ["phone", None, "desk"]
+
+
+@pytest.mark.parametrize("how", [unit_sums, grouped_unit_sums])
+def test_of_first_pages_at_one_instant_the_first_value_by_name_counts(how: Any) -> None:
+    given = rows(unit_id=["a"] * 3, arm=["x"] * 3, clicks=[1] * 3, device=["b", "a", None])
+    given = given.with_columns(page_time=nw.col("page_time").min())
+    found = how(given, measures=["clicks"], segments=["device"])
+    assert found["device"].to_list() == ["a"]
+
+
+def test_without_times_a_segment_must_not_change() -> None:
+    given = rows(unit_id=["a", "a"], arm=["x", "x"], clicks=[1, 1], device=["phone", "desk"])
+    with pytest.raises(InvalidRequest, match="device: differs between pages of one unit"):
+        unit_sums(given.drop("page_time"), measures=["clicks"], segments=["device"])
+
+
+@pytest.mark.parametrize("how", [unit_sums, grouped_unit_sums])
+@pytest.mark.parametrize("before", [[1, 2], [1, None]])
+@pytest.mark.parametrize("arms", [["x", "x"], ["x", "y"]])
+def test_a_constant_must_not_change(how: Any, before: list[int | None], arms: list[str]) -> None:
+    given = rows(unit_id=["a", "a"], arm=arms, clicks=[1, 1], pre_clicks=before)
+    with pytest.raises(InvalidRequest, match="pre_clicks: differs between pages of"):
+        how(given, measures=["clicks"], constants=["pre_clicks"])
+
+
+def test_a_unit_without_a_time_before_keeps_its_null() -> None:
+    given = rows(unit_id=["a", "b", "b"], arm=["x"] * 3, clicks=[1] * 3, pre_clicks=[None, 3, 3])
+    found = unit_sums(given, measures=["clicks"], constants=["pre_clicks"])
+    assert found["pre_clicks"].to_list() == [None, 3]
+
+
+def test_fractions_are_summed_as_they_are() -> None:
+    given = rows(unit_id=["a", "a"], arm=["x", "x"], spent=[0.5, 0.25])
+    assert unit_sums(given, measures=["spent"])["spent"].to_list() == [0.75]
+
+
+@settings(max_examples=5, deadline=None)
+@given(seed=seeds)
+def test_the_dense_kernel_equals_the_group_by_of_polars_and_duckdb(seed: int) -> None:
+    pages = draw_pages(seed)
+    clicks = draw_clicks(seed, pages)
+    read = read_flat(pages, clicks)
+    names: dict[str, Any] = {
+        "measures": read.measures,
+        "constants": read.constants,
+        "segments": read.segments,
     }
+    grouped = grouped_unit_sums(read.rows, **names)
+    assert_frame_equal(unit_sums(read.rows, **names), grouped)
+    pushed = read_flat(duckdb.from_arrow(pages.to_arrow()), duckdb.from_arrow(clicks.to_arrow()))
+    assert_frame_equal(sums_of(pushed), grouped)
 
 
-def test_rows_are_sorted_and_whole_numbers(write_log: Log) -> None:
-    sums = unit_sums(write_log(("z", "b", "1s"), ("y", "b", ""), ("x", "c", "-")), NAME)
-    assert sums.select("arm", "unit_id").rows() == [("b", "y"), ("b", "z"), ("c", "x")]
-    assert {sums.schema[name] for name in COUNTS} == {pl.Int64}
-
-
-def test_only_pages_of_the_experiment_count(write_log: Log) -> None:
-    assert counts(write_log(("ada", "control", "5s"), experiment="some-other")) == {}
-
-
-def test_an_empty_log_gives_no_rows(write_log: Log) -> None:
-    assert counts(write_log()) == {}
-
-
-def test_the_window_is_half_open_and_clicks_follow_their_page(
-    write_log: Log, tables: Callable[..., EventTables]
+@few
+@given(seed=seeds, order=seeds, part=st.floats(0.1, 1))
+def test_the_order_of_rows_and_rows_delivered_twice_change_nothing(
+    seed: int, order: int, part: float
 ) -> None:
-    events = write_log(("a", "control", ""), ("a", "control", "7s"), ("a", "control", "9s"))
-    minute = timedelta(minutes=1)
-    late = pl.col("click_time") + timedelta(days=1)
-    events = tables(events.pages, events.clicks.with_columns(click_time=late), events.dwells)
-    assert counts(events, start=T0 + minute, end=T0 + 2 * minute) == {
-        ("a", "control"): (1, 0, 1, 1, 1, 7_000, 1)
-    }
+    pages = draw_pages(seed)
+    clicks = draw_clicks(seed, pages)
+
+    def again(frame: pl.DataFrame) -> pl.DataFrame:
+        twice = pl.concat([frame, frame.sample(fraction=part, seed=order)])
+        return twice.sample(fraction=1, shuffle=True, seed=order)
+
+    changed = sums_of(read_flat(again(pages), again(clicks)))
+    assert_frame_equal(changed, sums_of(read_flat(pages, clicks)))
 
 
-def test_a_click_with_several_dwells_counts_with_the_longest_observed(
-    write_log: Log, tables: Callable[..., EventTables]
-) -> None:
-    events = write_log(("a", "control", "7s"))
-    more = events.dwells.with_columns(event_id=pl.lit("again"), dwell_ms=pl.lit(9_000, pl.Int64))
-    censored = more.with_columns(dwell_ms=pl.lit(60_000, pl.Int64), censored=pl.lit(True))
-    dwells = pl.concat([more, events.dwells, censored])
-    assert counts(tables(events.pages, events.clicks, dwells)) == {
-        ("a", "control"): (1, 0, 1, 1, 1, 9_000, 1)
-    }
-
-
-def test_the_first_and_last_page_time_include_fallback_pages(write_log: Log) -> None:
-    events = write_log(("a", "control", "", "error"), ("a", "control", ""))
-    row = unit_sums(events, NAME).row(0, named=True)
-    assert (row["first_page_time"], row["last_page_time"]) == (T0, T0 + timedelta(minutes=1))
+@few
+@given(seed=seeds)
+def test_other_names_for_users_rename_the_sums_and_nothing_else(seed: int) -> None:
+    pages = draw_pages(seed)
+    renamed = pages.with_columns(pl.col("user_id").str.reverse())
+    clicks = draw_clicks(seed, pages)
+    found = sums_of(read_flat(renamed, clicks)).with_columns(pl.col("unit_id").str.reverse())
+    assert_frame_equal(found.sort("arm", "unit_id"), sums_of(read_flat(pages, clicks)))

@@ -80,15 +80,17 @@ def test_upgrades_at_the_same_time_end_in_one_schema(empty_url: str) -> None:
 
 
 def test_an_empty_database_names_the_command_to_run(empty_url: str) -> None:
-    with pytest.raises(NotReady, match=r'schema none, .* needs 0001; run "ranklift db upgrade"'):
+    says = rf'schema none, .* needs {needed_schema()}; run "ranklift db upgrade"'
+    with pytest.raises(NotReady, match=says):
         open_registry(empty_url)
 
 
 def test_an_older_schema_names_the_command_to_run(
     registry_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ranklift.store.database.needed_schema", lambda: "0002")
-    with pytest.raises(NotReady, match=r'schema 0001, .* needs 0002; run "ranklift db upgrade"'):
+    says = rf'schema {needed_schema()}, .* needs 9998; run "ranklift db upgrade"'
+    monkeypatch.setattr("ranklift.store.database.needed_schema", lambda: "9998")
+    with pytest.raises(NotReady, match=says):
         open_registry(registry_url)
 
 
@@ -97,7 +99,8 @@ def test_a_newer_schema_asks_for_a_newer_ranklift(empty_url: str) -> None:
     engine = open_engine(empty_url)
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(NotReady, match="schema 9999, which is newer than 0001; update ranklift"):
+    says = f"schema 9999, which is newer than {needed_schema()}; update ranklift"
+    with pytest.raises(NotReady, match=says):
         check_schema(engine)
     engine.dispose()
 

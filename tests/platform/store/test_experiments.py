@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from threading import Barrier
 
 import pytest
-from sqlalchemy import text
+from alembic import command
+from alembic.config import Config
+from hypothesis import HealthCheck, given, settings
+from sqlalchemy import create_engine, text
 from sqlalchemy.exc import IntegrityError
+from tests.platform.plans import plans
 
-from ranklift.store.database import open_engine, writing
+from ranklift.store.analysis import (
+    AnalysisPlan,
+    Direction,
+    Form,
+    Guardrail,
+    Horizon,
+    Metric,
+    ZeroRule,
+)
+from ranklift.store.database import open_engine, reading, upgrade, writing
 from ranklift.store.experiments import Experiments
-from ranklift.store.registry import Registry
+from ranklift.store.registry import Registry, open_registry
 from ranklift.store.values import (
     Arm,
     Decision,
@@ -356,3 +369,122 @@ def test_the_version_grows_with_every_change_and_with_nothing_else(
         start(experiments, "bert")
     versions.append(experiments.version())
     assert versions == [1, 1, 2, 2]
+
+
+PLAN = AnalysisPlan(
+    secondary_metrics=("user_ctr", "deep_clicks"),
+    guardrails=(Guardrail("latency", 0.05), Guardrail("abandonment", 1 / 3)),
+    metrics=(
+        Metric(
+            name="deep_clicks",
+            title="Clicks — für alle",
+            unit="clicks per page",
+            definition="Clicks divided by pages.",
+            numerator="clicks",
+            denominator="pages",
+            form=Form.UNIT_RATIO,
+            direction=Direction.DOWN,
+            cap_quantile=0.999,
+            when_zero=ZeroRule.ZERO,
+            parts_per_unit=1_000_000_000,
+        ),
+    ),
+    horizon=Horizon.ALWAYS_VALID,
+    planned_units=200_000,
+    alpha=0.01,
+    power=0.9,
+    minimal_lift=0.005,
+    covariates=False,
+    bot_pages_per_day=0,
+)
+
+
+def test_a_plan_comes_back_whole_through_every_state(experiments: Experiments) -> None:
+    made = experiments.create(experiment(analysis=PLAN), actor="ann", request_id="r-1")
+    assert made.experiment.analysis == PLAN
+    assert experiments.get("bert").experiment.analysis == PLAN
+    assert start(experiments, "bert").experiment.analysis == PLAN
+    assert [one.experiment.analysis for one in experiments.running()] == [PLAN]
+    assert [one.experiment.analysis for one in experiments.list()[0]] == [PLAN]
+
+
+def test_the_plan_is_part_of_what_a_request_made(experiments: Experiments) -> None:
+    experiments.create(experiment(analysis=PLAN), actor="ann", request_id="r-1")
+    experiments.create(experiment(analysis=PLAN), actor="ann", request_id="r-1")
+    with pytest.raises(AlreadyExists, match="with other content"):
+        experiments.create(
+            experiment(analysis=replace(PLAN, alpha=0.02)), actor="ann", request_id="r-1"
+        )
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(plan=plans)
+def test_any_plan_survives_the_database(experiments: Experiments, plan: AnalysisPlan) -> None:
+    name = f"e{experiments.version()}"
+    experiments.create(experiment(name, analysis=plan), actor="ann")
+    assert experiments.get(name).experiment.analysis == plan
+
+
+def test_a_plan_of_a_newer_version_is_named_and_not_guessed(
+    registry: Registry, experiments: Experiments
+) -> None:
+    experiments.create(experiment(), actor="ann")
+    with writing(registry.engine) as session:
+        session.execute(text("""UPDATE experiments SET analysis = '{"looks": 5}'"""))
+    with pytest.raises(InvalidRequest, match=r"analysis\.looks: is no known key"):
+        experiments.get("bert")
+
+
+# What an installation of schema 0001 holds: an experiment that runs.
+OLD_ROWS = (
+    "INSERT INTO layers (name) VALUES ('default')",
+    "INSERT INTO models (name) VALUES ('bm25')",
+    "INSERT INTO model_versions (model, version, kind, digest, numerics, uri, stage, parents,"
+    " run_id, metrics, created) VALUES ('bm25', '1', 'bm25', 'sha256:" + "0" * 64 + "', 'fp32',"
+    " 'm', 'index', '[]', '', '{}', '2026-05-01 12:00:00.000000')",
+    "INSERT INTO experiments (name, layer, unit, traffic_share, salt, primary_metric, owner,"
+    " hypothesis, state, revision, created, updated, started) VALUES ('bert', 'default', 'user',"
+    " 10000, 's', 'page_ctr', '', '', 'running', 2, '2026-05-01 12:00:00.000000',"
+    " '2026-05-01 12:00:00.000000', '2026-05-01 12:00:00.000000')",
+    "INSERT INTO arms (experiment, name, position, share, is_control, model, version)"
+    " VALUES ('bert', 'old', 0, 5000, TRUE, 'bm25', '1')",
+    "INSERT INTO arms (experiment, name, position, share, is_control, model, version)"
+    " VALUES ('bert', 'new', 1, 5000, FALSE, 'bm25', '1')",
+)
+
+
+def migrate(change: Callable[[Config, str], None], url: str, revision: str) -> None:
+    engine = create_engine(url)
+    config = Config()
+    config.set_main_option("script_location", "ranklift.migrations:")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        change(config, revision)
+    engine.dispose()
+
+
+def test_experiments_from_before_plans_get_the_empty_plan_and_can_go_back(empty_url: str) -> None:
+    """On SQLite the way back builds the table anew: rows that point to it must survive that."""
+    migrate(command.upgrade, empty_url, "0001")
+    engine = open_engine(empty_url)
+    with writing(engine) as session:
+        for statement in OLD_ROWS:
+            session.execute(text(statement))
+    upgrade(empty_url)
+    registry = open_registry(empty_url)
+    old = registry.experiments.get("bert")
+    assert old.experiment.analysis == AnalysisPlan()
+    assert [arm.name for arm in old.experiment.arms] == ["old", "new"]
+    registry.close()
+    migrate(command.downgrade, empty_url, "0001")
+    with reading(engine) as session:
+        (row,) = session.execute(text("SELECT * FROM experiments")).mappings()
+        assert row["name"] == "bert"
+        assert "analysis" not in row
+    engine.dispose()
+    upgrade(empty_url)
+    registry = open_registry(empty_url)
+    assert registry.experiments.get("bert") == old
+    registry.close()

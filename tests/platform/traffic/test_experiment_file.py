@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ranklift.store.analysis import AnalysisPlan, Direction, Form, Guardrail, Horizon, Metric
 from ranklift.traffic.experiment_file import read_experiment_file
 from ranklift.traffic.experiments import check_experiment
 from ranklift.v1 import experiments_pb2 as pb
@@ -129,3 +130,154 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match="cannot be read: No such file"):
         read_experiment_file(tmp_path / "none.toml")
+
+
+PLAN_TOML = """
+primary_metric = "deep_clicks"
+
+[analysis]
+secondary_metrics = ["user_ctr", "page_ctr"]
+horizon = "fixed"
+planned_units = 200_000
+alpha = 0.01
+covariates = false
+bot_pages_per_day = 0
+
+[[analysis.guardrails]]
+metric = "latency"
+margin = 0.05
+
+[[analysis.metrics]]
+name = "deep_clicks"
+title = "Clicks per unit"
+unit = "clicks per unit"
+definition = "Clicks divided by units."
+numerator = "clicks"
+form = "mean"
+direction = "down"
+cap_quantile = 0.99
+"""
+PLAN_YAML = """
+primary_metric: deep_clicks
+analysis:
+  secondary_metrics: [user_ctr, page_ctr]
+  horizon: fixed
+  planned_units: 200000
+  alpha: 0.01
+  covariates: false
+  bot_pages_per_day: 0
+  guardrails:
+    - {metric: latency, margin: 0.05}
+  metrics:
+    - name: deep_clicks
+      title: Clicks per unit
+      unit: clicks per unit
+      definition: Clicks divided by units.
+      numerator: clicks
+      form: mean
+      direction: down
+      cap_quantile: 0.99
+"""
+PLAN_JSON = json.dumps(
+    {
+        **json.loads(JSON),
+        "primary_metric": "deep_clicks",
+        "analysis": {
+            "secondary_metrics": ["user_ctr", "page_ctr"],
+            "horizon": "fixed",
+            "planned_units": 200_000,
+            "alpha": 0.01,
+            "covariates": False,
+            "bot_pages_per_day": 0,
+            "guardrails": [{"metric": "latency", "margin": 0.05}],
+            "metrics": [
+                {
+                    "name": "deep_clicks",
+                    "title": "Clicks per unit",
+                    "unit": "clicks per unit",
+                    "definition": "Clicks divided by units.",
+                    "numerator": "clicks",
+                    "form": "mean",
+                    "direction": "down",
+                    "cap_quantile": 0.99,
+                }
+            ],
+        },
+    }
+)
+_FIRST, _TABLE, _REST = PLAN_TOML.partition("[analysis]")
+WITH_PLAN = {
+    "e.toml": _FIRST + TOML + _TABLE + _REST,  # what belongs to no table comes first
+    "e.yaml": YAML + PLAN_YAML,
+    "e.json": PLAN_JSON,
+}
+
+
+@pytest.mark.parametrize("name", WITH_PLAN)
+def test_the_formats_say_the_same_of_the_analysis(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text(WITH_PLAN[name])
+    experiment = check_experiment(
+        read_experiment_file(path), now=datetime(2030, 1, 1, tzinfo=UTC)
+    )
+    assert experiment.primary_metric == "deep_clicks"
+    assert experiment.analysis == AnalysisPlan(
+        secondary_metrics=("user_ctr", "page_ctr"),
+        guardrails=(Guardrail("latency", 0.05),),
+        metrics=(
+            Metric(
+                name="deep_clicks",
+                title="Clicks per unit",
+                unit="clicks per unit",
+                definition="Clicks divided by units.",
+                numerator="clicks",
+                form=Form.MEAN,
+                direction=Direction.DOWN,
+                cap_quantile=0.99,
+            ),
+        ),
+        horizon=Horizon.FIXED,
+        planned_units=200_000,
+        alpha=0.01,
+        covariates=False,
+        bot_pages_per_day=0,
+    )
+
+
+def test_without_an_analysis_the_plan_is_the_default(tmp_path: Path) -> None:
+    path = tmp_path / "e.toml"
+    path.write_text(TOML)
+    definition = read_experiment_file(path)
+    assert not definition.HasField("analysis")
+    experiment = check_experiment(definition, now=datetime(2030, 1, 1, tzinfo=UTC))
+    assert experiment.analysis == AnalysisPlan()
+
+
+@pytest.mark.parametrize(
+    ("content", "wrong"),
+    [
+        (
+            '[analysis]\nalfa = 1\nplanned_units = true\n[[analysis.guardrails]]\nmetric = "latency"',
+            {
+                "analysis.alfa": "is no known key",
+                "analysis.planned_units": "cannot be read: input should be a valid integer",
+                "analysis.guardrails[0].margin": "cannot be read: field required",
+            },
+        ),
+        ("[analysis]\nalpha = 0", {"analysis.alpha": "0 is not allowed, must be above 0"}),
+        (
+            f"[analysis]\nplanned_units = {2**40}",
+            {"analysis.planned_units": "is too large, must be at most 2,147,483,647"},
+        ),
+        ("analysis = 3", {"analysis": "cannot be read: input should be an object"}),
+    ],
+)
+def test_all_that_is_wrong_with_an_analysis_is_named_at_once(
+    tmp_path: Path, content: str, wrong: dict[str, str]
+) -> None:
+    path = tmp_path / "e.toml"
+    path.write_text(content)
+    with pytest.raises(InvalidRequest) as caught:
+        read_experiment_file(path)
+    found = {one.field: one.description for one in caught.value.violations}
+    assert found == {f"{path}: {key}": says for key, says in wrong.items()}

@@ -11,6 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ranklift.store.analysis import AnalysisPlan, Form, Guardrail, Horizon, Metric
 from ranklift.store.values import (
     BUCKETS,
     Arm,
@@ -143,7 +144,7 @@ def ending(seconds: int) -> pb.Experiment:
         (with_field("traffic_share", float("nan")), "traffic_share", "nan is no share"),
         (with_field("traffic_share", 0.00001), "traffic_share", "multiple of 0.0001"),
         (with_field("salt", "x" * 129), "salt", "at most 128"),
-        (with_field("primary_metric", "revenue"), "primary_metric", "page_ctr, user_ctr"),
+        (with_field("primary_metric", "revenue"), "primary_metric", "one of abandonment, "),
         (ending(0), "planned_end_time", "must be in the future"),
         (ending(10**12), "planned_end_time", "no valid instant"),
     ],
@@ -205,3 +206,100 @@ def test_a_message_tells_what_is_registered() -> None:
     assert message.decision == pb.DECISION_UNSPECIFIED
     (revision,) = message.revisions
     assert (revision.actor, revision.state) == ("ann", pb.EXPERIMENT_STATE_DRAFT)
+
+
+DEEP = pb.Metric(
+    name="deep_clicks",
+    title="Clicks per unit",
+    unit="clicks per unit",
+    definition="Clicks divided by units.",
+    numerator="clicks",
+    form=pb.METRIC_FORM_MEAN,
+)
+
+
+def analysed(plan: pb.AnalysisPlan, **fields: str) -> pb.Experiment:
+    of = definition()
+    of.MergeFrom(pb.Experiment(analysis=plan, **fields))  # type: ignore[arg-type]
+    return of
+
+
+def test_the_analysis_is_taken_and_told() -> None:
+    plan = pb.AnalysisPlan(
+        secondary_metrics=["user_ctr"],
+        guardrails=[pb.Guardrail(metric="latency", margin=0.05)],
+        metrics=[DEEP],
+        horizon=pb.HORIZON_FIXED,
+        planned_units=9_000,
+        covariates=False,
+        bot_pages_per_day=0,
+    )
+    experiment = check_experiment(analysed(plan, primary_metric="deep_clicks"), now=NOW)
+    assert experiment.primary_metric == "deep_clicks"
+    assert experiment.analysis == AnalysisPlan(
+        secondary_metrics=("user_ctr",),
+        guardrails=(Guardrail("latency", 0.05),),
+        metrics=(
+            Metric(
+                name="deep_clicks",
+                title="Clicks per unit",
+                unit="clicks per unit",
+                definition="Clicks divided by units.",
+                numerator="clicks",
+                form=Form.MEAN,
+            ),
+        ),
+        horizon=Horizon.FIXED,
+        planned_units=9_000,
+        covariates=False,
+        bot_pages_per_day=0,
+    )
+    registered = RegisteredExperiment(experiment, ExperimentState.DRAFT, 1, NOW, NOW)
+    assert check_experiment(experiment_message(registered), now=NOW) == experiment
+
+
+def test_without_an_analysis_it_is_the_default() -> None:
+    assert check_experiment(definition(), now=NOW).analysis == AnalysisPlan()
+
+
+def test_all_that_is_wrong_with_an_analysis_is_said_at_once() -> None:
+    bad = pb.Metric(name="page_ctr", title="x", unit="", definition="x", numerator="scrolls")
+    plan = pb.AnalysisPlan(
+        secondary_metrics=["nothing", "page_ctr"],
+        guardrails=[pb.Guardrail(metric="page_ctr", margin=2)],
+        metrics=[DEEP, bad],
+        horizon=pb.HORIZON_GROUP_SEQUENTIAL,
+        alpha=0.9,
+        power=1,
+        minimal_lift=-1,
+        bot_pages_per_day=-1,
+    )
+    assert [violation.field for violation in violations(analysed(plan, name="?"))] == [
+        "name",
+        "analysis.metrics[1].name",
+        "analysis.metrics[1].unit",
+        "analysis.metrics[1].numerator",
+        "analysis.metrics[1].denominator",
+        "analysis.secondary_metrics[0]",
+        "analysis.secondary_metrics[1]",
+        "analysis.guardrails[0].metric",
+        "analysis.guardrails[0].margin",
+        "analysis.alpha",
+        "analysis.power",
+        "analysis.minimal_lift",
+        "analysis.bot_pages_per_day",
+        "analysis.horizon",
+    ]
+
+
+def test_a_planned_end_makes_looks_possible() -> None:
+    of = analysed(pb.AnalysisPlan(horizon=pb.HORIZON_GROUP_SEQUENTIAL))
+    assert [violation.field for violation in violations(of)] == ["analysis.horizon"]
+    of.planned_end_time.FromDatetime(NOW + timedelta(days=14))
+    assert check_experiment(of, now=NOW).analysis.horizon is Horizon.GROUP_SEQUENTIAL
+
+
+def test_a_form_of_a_newer_version_is_not_guessed() -> None:
+    plan = pb.AnalysisPlan(metrics=[pb.Metric(form=9)])  # type: ignore[arg-type]
+    (violation,) = violations(analysed(plan))
+    assert violation.field == "analysis.metrics[0].form"

@@ -131,6 +131,47 @@ def test_an_experiment_lives_over_the_wire(serve: Serve) -> None:
     asyncio.run(scenario())
 
 
+def test_an_experiment_comes_back_with_its_plan(serve: Serve) -> None:
+    async def scenario() -> None:
+        async with serve() as (client, _):
+            plan = pb.AnalysisPlan(
+                guardrails=[pb.Guardrail(metric="latency", margin=0.05)],
+                metrics=[
+                    pb.Metric(
+                        name="deep_clicks",
+                        title="Clicks per unit",
+                        unit="clicks per unit",
+                        definition="Clicks divided by units.",
+                        numerator="clicks",
+                        form=pb.METRIC_FORM_MEAN,
+                        direction=pb.METRIC_DIRECTION_UP,
+                        cap_quantile=0.99,
+                        when_zero=pb.METRIC_ZERO_RULE_DROP,
+                        parts_per_unit=1,
+                    )
+                ],
+                planned_units=9_000,
+                alpha=0.01,
+                power=0.9,
+                covariates=False,
+                bot_pages_per_day=0,
+            )
+            of = definition()
+            of.analysis.CopyFrom(plan)
+            await client.CreateExperiment(pb.CreateExperimentRequest(experiment=of))
+            got = await client.GetExperiment(pb.GetExperimentRequest(name="title-boost"))
+            assert got.experiment.analysis == plan
+
+            of.analysis.guardrails[0].metric = "speed"
+            code, violations = await refused(
+                client.CreateExperiment(pb.CreateExperimentRequest(experiment=of))
+            )
+            assert code is grpc.StatusCode.INVALID_ARGUMENT
+            assert [one.field for one in violations] == ["experiment.analysis.guardrails[0].metric"]
+
+    asyncio.run(scenario())
+
+
 def test_lookup_tells_the_arm_and_nothing_else(serve: Serve) -> None:
     async def scenario() -> None:
         async with serve() as (client, _):

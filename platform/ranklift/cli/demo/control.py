@@ -16,7 +16,9 @@ ACTOR = "demo"
 SERVED_SECONDS = 20.0
 
 
-def begin_experiment(address: str, name: str, *, control: ModelRef, challenger: ModelRef) -> None:
+def begin_experiment(
+    address: str, name: str, *, control: ModelRef, challenger: ModelRef, planned_units: int = 0
+) -> None:
     """Register an experiment of two equal arms, start it, and wait until it is served."""
     experiment = pb.Experiment(
         name=name,
@@ -25,6 +27,7 @@ def begin_experiment(address: str, name: str, *, control: ModelRef, challenger: 
             pb.Arm(name=arm, share=0.5, model=ModelSelector(name=ref.model, version=ref.version))
             for arm, ref in (("control", control), ("challenger", challenger))
         ],
+        analysis=pb.AnalysisPlan(planned_units=planned_units),
     )
     with grpc.insecure_channel(address) as channel:
         service = experiments_pb2_grpc.ExperimentServiceStub(channel)

@@ -32,7 +32,6 @@ from ranklift.cli.demo.traffic import Outcome, play, rankings_of, world_of
 from ranklift.cli.output import complain, out, step
 from ranklift.lift.render.as_html import to_html
 from ranklift.lift.render.as_table import to_table
-from ranklift.lift.report import Measured
 from ranklift.rankers.backbones import minilm_folder
 from ranklift.settings import load_settings
 from ranklift.simulator.candidates import DEPTH, save_run
@@ -83,7 +82,13 @@ def run_demo(*, quick: bool, seed: int, folder: Path | None, home: Path) -> None
         versions = {"bm25": str(bm25), "student": str(student)}
         with servers(home, versions, environment) as running:
             step(f"experiment {STUDENT}-1: {student} against {bm25}")
-            begin_experiment(running.gateway, f"{STUDENT}-1", control=bm25, challenger=student)
+            begin_experiment(
+                running.gateway,
+                f"{STUDENT}-1",
+                control=bm25,
+                challenger=student,
+                planned_units=school.traffic.users,
+            )
             first = _meet(school, running, f"{STUDENT}-1", school.traffic.users, 1, rankings)
             _show(first, home)
             _conclude(first, running)
@@ -114,21 +119,14 @@ def run_demo(*, quick: bool, seed: int, folder: Path | None, home: Path) -> None
 
 
 def _conclude(outcome: Outcome, running: Servers) -> None:
-    """Ship the challenger when the primary metric rose beyond doubt, else roll back."""
+    """Ship the challenger when the report advises it, else roll back."""
     report = outcome.report
-    lift = next(one for one in report.lifts if one.metric == report.primary_metric)
-    won = (
-        report.valid
-        and isinstance(lift.found, Measured)
-        and lift.found.relative_lift_interval.lower > 0
-    )
+    ship = report.verdict.arm
     conclude_experiment(
-        running.gateway,
-        report.experiment,
-        ship=lift.arm if won else "",
-        reason=f"{report.primary_metric} {'rose' if won else 'did not rise'} beyond doubt",
+        running.gateway, report.experiment, ship=ship, reason=report.verdict.sentence
     )
-    step(f"{report.experiment}: {'shipped, the student is the champion' if won else 'rolled back'}")
+    became = "shipped, the student is the champion" if ship else "rolled back"
+    step(f"{report.experiment}: {became}")
 
 
 def _meet(

@@ -15,8 +15,7 @@ from typing import Any
 from rich.table import Table
 
 from ranklift.cli.demo.traffic import Outcome
-from ranklift.lift.ratio import Unavailable
-from ranklift.lift.report import LiftReport, Measured
+from ranklift.lift.values import LiftReport, Measured, Unavailable
 from ranklift.store.values import Comparison
 
 SCHEMA = "ranklift.demo/1"
@@ -52,6 +51,7 @@ def _experiment(outcome: Outcome) -> dict[str, Any]:
     return {
         "experiment": report.experiment,
         "valid": report.valid,
+        "verdict": report.verdict.sentence,
         "sample_ratio_p_value": sample_ratio_p_value(report),
         "checks": [asdict(check) for check in report.checks],
         "arms": [asdict(arm) for arm in report.arms],
@@ -59,6 +59,7 @@ def _experiment(outcome: Outcome) -> dict[str, Any]:
             lift.metric: {"arm": lift.arm, **_found(lift.found)}
             | {"true_lift": outcome.truth[lift.metric, lift.arm]}
             for lift in report.lifts
+            if (lift.metric, lift.arm) in outcome.truth
         },
     }
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from ranklift.cli.collections import Ground, ranking_of, text_of
 from ranklift.cli.output import bar
-from ranklift.events.frames import read_events
-from ranklift.lift.report import LiftReport, lift_report
+from ranklift.cli.reporting import report_of_home
+from ranklift.lift.values import LiftReport
 from ranklift.rankers.artefacts import load_ranker
 from ranklift.simulator.behaviour import BINARY_GRADES, Behaviour
 from ranklift.simulator.replay import ReplayResult, replay
@@ -73,7 +73,7 @@ def play(
                 progress=progress.update,
             )
         )
-    report = lift_report(registered, read_events(home))
+    report = report_of_home(home, registered)
     return Outcome(report, truth_of(world, registered.experiment, rankings), replayed)
 
 

@@ -1,0 +1,50 @@
+"""Reports of this installation: its experiments, its log, its splitter, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ranklift.events.days import read_event_days
+from ranklift.lift.experiment import refreshed_report
+from ranklift.lift.kept import KeptDays
+from ranklift.lift.values import LiftReport
+from ranklift.store.values import Experiment, RegisteredExperiment
+from ranklift.traffic.splitter import Splitter
+
+
+def report_of_home(
+    home: Path,
+    registered: RegisteredExperiment,
+    start: datetime | None = None,
+    end: datetime | None = None,
+) -> LiftReport:
+    """Return the report of an experiment on all that was recorded under `home` until now.
+
+    Sums of past days are kept in its cache.
+
+    Raises:
+        InvalidRequest, NotReady: as `ranklift.lift.experiment.lift_report`.
+    """
+    return refreshed_report(
+        registered,
+        read_event_days(home),
+        KeptDays(home / "cache" / "lift"),
+        start=start,
+        end=end,
+        now=datetime.now(UTC),
+        recompute=arms_of(registered.experiment),
+    )
+
+
+def arms_of(experiment: Experiment) -> Callable[[Sequence[str]], list[str | None]]:
+    """Return the function that tells the arm which each unit must have met."""
+
+    splitter = Splitter.of(experiment)
+
+    def arms(units: Sequence[str]) -> list[str | None]:
+        assigned = [splitter.assign(unit) for unit in units]
+        return [None if one is None else one.arm.name for one in assigned]
+
+    return arms

@@ -1,0 +1,142 @@
+"""`analyze`: the lift report of any log, without a server or a registry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import polars as pl
+
+from ranklift.lift.columns import sums_of
+from ranklift.lift.days import busiest_day, unit_days
+from ranklift.lift.flat import read_flat
+from ranklift.lift.measures import MEASURES, PRE
+from ranklift.lift.pages import PageRows, collect
+from ranklift.lift.plan_checks import plan_violations
+from ranklift.lift.report import report_of
+from ranklift.lift.subject import Metrics, Subject, Sums, metrics_of
+from ranklift.lift.sums import unit_sums
+from ranklift.lift.values import LiftReport
+from ranklift.store.analysis import AnalysisPlan, Horizon
+from ranklift.v1.errors import InvalidRequest, refuse_if_any
+
+MAX_ARMS = 50
+
+
+def analyze(
+    pages: Any,
+    clicks: Any = None,
+    *,
+    control: str,
+    primary: str = "page_ctr",
+    metrics: Sequence[str] | None = None,
+    plan: AnalysisPlan | None = None,
+    segments: Sequence[str] = (),
+    shares: Mapping[str, float] | None = None,
+    name: str = "log",
+    details: bool = True,
+) -> LiftReport:
+    """Return the lift report of a log of pages, perhaps with a log of clicks.
+
+    `pages` and `clicks` are polars, pandas, pyarrow, DuckDB or Spark frames or paths of Parquet
+    files, with the columns that `ranklift.lift.flat` documents. `control` names an arm. `metrics`
+    are reported beside the primary one, all that the columns support when None. `segments` names
+    columns whose values were fixed before the first page. `shares` are the planned parts of the
+    units by arm, equal when None; their sum is made 1. Without `details`, the looks by
+    day, the effect by day since exposure and the distribution of the dwell are left out, which is
+    quicker.
+
+    With a fixed horizon and no planned size, the log is taken to be complete.
+
+    Raises:
+        InvalidRequest: a column, an option or the plan is wrong; the field names it.
+    """
+    plan = plan or AnalysisPlan()
+    own = {name for metric in plan.metrics for name in sums_of(metric)}
+    log = read_flat(pages, clicks, measures=sorted(own))
+    sums = [*log.measures, *log.constants]
+    refuse_if_any(plan_violations(plan, primary, has_planned_end=False, sums=sums))
+    for segment in segments:
+        if segment not in log.segments:
+            raise InvalidRequest.of(
+                "segments",
+                f'"{segment}" is no column of text, categories or booleans; there are '
+                f"{', '.join(log.segments) or 'none'}",
+            )
+    if metrics is not None:
+        log = _only(log, metrics_of(primary, plan, sums, metrics))
+    summed = _sums(log, tuple(segments), details)
+    arms = _arms(summed.units, control, shares)
+    fixed = plan.horizon is Horizon.FIXED and not plan.planned_units
+    subject = Subject(
+        name=name,
+        arms=tuple(arms),
+        shares=arms,
+        primary_metric=primary,
+        plan=plan,
+        finished=fixed,
+    )
+    return report_of(subject, summed, only=metrics)
+
+
+def _only(log: PageRows, metrics: Metrics) -> PageRows:
+    """Return the log without the measures that no metric is made of."""
+    used = {name for metric in metrics.all for name in sums_of(metric)}
+    kept = (name for name in log.measures if name in used or name == "pages")
+    # A pre-period sum of a measure adjusts metrics of that measure; any other one adjusts all.
+    unused = {PRE + name for name in MEASURES if name not in used}
+    return replace(
+        log,
+        measures=tuple(kept),
+        constants=tuple(name for name in log.constants if name not in unused),
+    )
+
+
+def _sums(log: PageRows, segments: tuple[str, ...], details: bool) -> Sums:
+    units = unit_sums(log.rows, measures=log.measures, constants=log.constants, segments=segments)
+    days = None
+    if details and "page_time" in log.rows.collect_schema():
+        days = unit_days(log.rows, measures=log.measures)
+        units = units.join(busiest_day(days), on=["unit_id", "arm"], how="left")
+    return Sums(
+        units=units,
+        days=days,
+        dwells=collect(log.dwells) if details and log.dwells is not None else None,
+        segments=segments,
+    )
+
+
+def _arms(
+    units: pl.DataFrame, control: str, shares: Mapping[str, float] | None
+) -> dict[str, float]:
+    """Return the planned share of every arm, control first.
+
+    Raises:
+        InvalidRequest: control or an arm of the shares is missing, or there is nothing to compare.
+    """
+    logged = units["arm"].unique().sort().to_list()
+    if control not in (shares or logged):
+        where = "has no share; shares name" if shares else "is no arm; there are"
+        raise InvalidRequest.of("control", f'"{control}" {where} {_named(list(shares or logged))}')
+    if shares is None:
+        if not 2 <= len(logged) <= MAX_ARMS:
+            raise InvalidRequest.of(
+                "arm",
+                f"has {len(logged)} value{'s' * (len(logged) != 1)} ({_named(logged)}), "
+                f"must have 2 to {MAX_ARMS}",
+            )
+        shares = dict.fromkeys(logged, 1.0)
+    for arm, share in shares.items():
+        if not 0 < share < float("inf"):
+            raise InvalidRequest.of("shares", f'"{arm}" has {share:g}, must be above 0 and finite')
+    if len(shares) < 2:
+        raise InvalidRequest.of("shares", "has one arm, must have two or more")
+    total = sum(shares.values())
+    ordered = [control, *(arm for arm in shares if arm != control)]
+    return {arm: shares[arm] / total for arm in ordered}
+
+
+def _named(names: Sequence[str]) -> str:
+    more = ", ..." if len(names) > 10 else ""
+    return ", ".join(f'"{name}"' for name in names[:10]) + more

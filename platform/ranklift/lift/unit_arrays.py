@@ -1,0 +1,222 @@
+"""Sums per unit and arm in arrays: adding a page is adding to elements of arrays.
+
+A group-by carries all columns of all pages through a hash table. Here a page's unit is looked up
+once, and nothing of the page is kept but what it adds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from ranklift.lift.unit_index import Codes, Ints
+from ranklift.lift.unit_layers import NULL_CODE, Batch, Layer, reaching, segment_codes
+from ranklift.lift.unit_layout import (
+    INT64_MOST,
+    Layout,
+    bits,
+    instants,
+    number,
+    physical,
+    whole,
+)
+from ranklift.v1.errors import InvalidRequest
+
+MOST_ARMS = 10_000
+FIRST_PAGE, LAST_PAGE = "first_page_time", "last_page_time"
+
+
+class UnitArrays:
+    """The sums per unit and arm of all page rows added so far."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self.units = Codes(layout.schema["unit_id"])
+        self.arms = Codes(layout.schema["arm"])
+        self._segments = {name: Codes(layout.schema[name]) for name in layout.segments}
+        fixed = layout.constants if layout.timed else (*layout.constants, *layout.segments)
+        self._constants = {name: np.zeros(0, np.int64) for name in fixed}
+        self._units_with_constants = 0
+        # No sum of the measure is larger than this, whatever its unit.
+        self._bounds = dict.fromkeys(layout.measures, 0)
+        # Nearly all units are in one arm, kept in the first layer. Pages of the same unit in
+        # another arm go to the second layer, and so on.
+        self._layers = [Layer(layout)]
+
+    @property
+    def crossed(self) -> bool:
+        """Return whether any unit has pages in two arms."""
+        return len(self._layers) > 1
+
+    def add(self, rows: pl.DataFrame) -> None:
+        """Add page rows.
+
+        Raises:
+            InvalidRequest: as `batch` does. Nothing is added then.
+        """
+        self.put(self.batch(rows))
+
+    def batch(self, rows: pl.DataFrame) -> Batch:
+        """Return page rows as arrays, ready to be `put`.
+
+        Raises:
+            InvalidRequest: as `check_columns` does, an amount is no finite whole number, or a
+                constant varies within a unit.
+        """
+        self.check_columns(rows)
+        amounts = {name: whole(rows[name]) for name in self.layout.measures}
+        bounds = {name: self._bound_after(name, amounts[name]) for name in amounts}
+        arms = self.arms.of(rows["arm"])
+        if len(self.arms) > MOST_ARMS:
+            raise InvalidRequest.of("arm", f"has more than {MOST_ARMS} values: no column of arms")
+        units = self.units.of(rows["unit_id"])
+        self._keep_constants(rows, units)
+        segments = self.layout.segments if self.layout.timed else ()
+        return Batch(
+            units,
+            arms,
+            amounts,
+            bounds,
+            physical(rows["page_time"]) if self.layout.timed else None,
+            {name: rows[name] for name in segments},
+        )
+
+    def check_columns(self, rows: pl.DataFrame) -> None:
+        """Check that page rows have the columns of the layout.
+
+        Raises:
+            InvalidRequest: a column is missing or of another type, or a unit, arm or time is null.
+        """
+        for name in self.layout.columns:
+            if name not in rows.columns:
+                raise InvalidRequest.of(
+                    name, f"no such column; there are {', '.join(rows.columns)}"
+                )
+            found, expected = rows.schema[name], self.layout.schema[name]
+            amount = name in self.layout.measures and (found.is_numeric() or found == pl.Boolean)
+            if found != expected and not amount:
+                raise InvalidRequest.of(name, f"has the type {found}, must be {expected} as before")
+        for name in ("unit_id", "arm", *(("page_time",) if self.layout.timed else ())):
+            if nulls := rows[name].null_count():
+                raise InvalidRequest.of(name, f"is null on {nulls} pages, must be given on all")
+
+    def put(self, batch: Batch) -> None:
+        """Add a batch, in the order in which batches were made."""
+        self._bounds = dict(batch.bounds)
+        depth = 0
+        while len(batch.units):
+            if depth == len(self._layers):
+                self._layers.append(Layer(self.layout))
+            layer = self._layers[depth]
+            layer.reach(len(self.units))
+            own = layer.settle(batch.units, batch.arms)
+            if own.all():
+                layer.add(batch, self._segments)
+                return
+            layer.add(batch.where(own), self._segments)
+            batch = batch.where(~own)
+            depth += 1
+
+    def holds(self, rows: pl.DataFrame) -> NDArray[np.bool_]:
+        """Return which page rows (`check_columns`) are of a unit and arm that have pages."""
+        units, arms = self.units.of(rows["unit_id"]), self.arms.of(rows["arm"])
+        held = np.zeros(len(units), np.bool_)
+        for layer in self._layers:
+            layer.reach(len(self.units))
+            held |= layer.arms.take(units) == arms + 1
+        return held
+
+    def frame(self, units: Ints | None = None) -> pl.DataFrame:
+        """Return the unit sums of these units, or of all sorted by arm and unit.
+
+        The columns are `unit_id`, `arm`, the measures (i64), the constants and the segments, all
+        with their type in the page rows, and with times `first_page_time` and `last_page_time`.
+        """
+        chosen = self.units.order() if units is None else units
+        parts = [self._part(layer, chosen) for layer in self._layers]
+        return self._in_order(parts) if units is None else pl.concat(parts)
+
+    def finish(self) -> pl.DataFrame:
+        """Return `frame()`, giving up the arrays while it is built: half the peak of memory."""
+        order, parts = self.units.order(), []
+        while self._layers:
+            parts.append(self._part(self._layers.pop(0), order, release=True))
+        return self._in_order(parts)
+
+    def _in_order(self, parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
+        if len(parts) == 1:
+            return parts[0]
+        return pl.concat(parts).sort("arm", "unit_id")
+
+    def _part(self, layer: Layer, units: Ints, *, release: bool = False) -> pl.DataFrame:
+        """Return the unit sums of a layer, sorted by arm and then in the order of `units`."""
+        layer.reach(len(self.units))
+        rank = np.zeros(len(self.arms) + 1, np.int16)
+        rank[self.arms.order() + 1] = np.arange(1, len(self.arms) + 1)
+        ranks = rank[layer.arms.take(units)]
+        # Sorting 16-bit numbers is a radix sort, which takes time in proportion to their number.
+        order = np.argsort(ranks, kind="stable")[np.count_nonzero(ranks == 0) :]
+        units = units.take(order)
+        arms = layer.arms.take(units).astype(np.int64) - 1
+        columns = {
+            "unit_id": self.units.values(units),
+            "arm": self.arms.values(arms),
+        }
+        del ranks, order, arms
+        for name, column in self._columns(layer, units, release=release):
+            columns[name] = column
+        return pl.DataFrame(columns)
+
+    def _columns(
+        self, layer: Layer, units: Ints, *, release: bool
+    ) -> Iterator[tuple[str, pl.Series]]:
+        schema = self.layout.schema
+        for name in self.layout.measures:
+            sums = layer.sums.pop(name) if release else layer.sums[name]
+            yield name, pl.Series(sums.take(units).astype(np.int64, copy=False))
+        for name in self.layout.constants:
+            yield name, number(self._constants[name].take(units), schema[name])
+        for name, codes in self._segments.items():
+            values = codes.values()
+            kept = layer.segments if self.layout.timed else self._constants
+            found = kept[name].take(units)
+            rows = np.where(found == NULL_CODE, len(values), found - 1)
+            null = pl.Series([None], dtype=values.dtype)
+            yield name, pl.concat([values, null]).gather(rows)
+        if layer.first is not None and layer.last is not None:
+            for name, times in ((FIRST_PAGE, layer.first), (LAST_PAGE, layer.last)):
+                yield name, instants(times.take(units), schema["page_time"])
+
+    def _bound_after(self, name: str, amounts: pl.Series) -> int:
+        """Return what no sum of a measure can pass once these amounts are added."""
+        if not len(amounts):
+            return self._bounds[name]
+        most = max(abs(int(end)) for end in (amounts.min(), amounts.max()))  # type: ignore[arg-type]
+        more = len(amounts) * most
+        if self._bounds[name] + more > INT64_MOST:
+            sums = [layer.sums[name] for layer in self._layers]
+            self._bounds[name] = max(int(np.abs(of).max(initial=0)) for of in sums)
+        if self._bounds[name] + more > INT64_MOST:
+            raise InvalidRequest.of(name, "sums pass 2^63; keep the measure in larger parts")
+        return self._bounds[name] + more
+
+    def _keep_constants(self, rows: pl.DataFrame, units: Ints) -> None:
+        """Keep the constants of units that come for the first time, and compare all others."""
+        new = np.flatnonzero(units >= self._units_with_constants)
+        for name, kept in self._constants.items():
+            kept = self._constants[name] = reaching(kept, len(self.units))
+            if name in self._segments:
+                given = segment_codes(rows[name], self._segments[name]).astype(np.int64)
+            else:
+                given = bits(rows[name])
+            kept[units[new]] = given[new]
+            varies = np.flatnonzero(kept.take(units) != given)
+            if len(varies):
+                unit = rows["unit_id"][int(varies[0])]
+                raise InvalidRequest.of(
+                    name, f'differs between pages of unit "{unit}"; give each unit one value'
+                )
+        self._units_with_constants = len(self.units)

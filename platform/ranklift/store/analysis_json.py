@@ -1,0 +1,89 @@
+"""Analysis plans as plain values, for the registry's JSON column and for files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_json
+
+from ranklift.store.analysis import AnalysisPlan, Metric
+from ranklift.v1.errors import InvalidRequest, Violation, refuse_if_any
+
+T = TypeVar("T")
+
+# What the narrowest of the protocol's whole numbers holds.
+MAX_WHOLE = 2**31 - 1
+
+
+def read_plan(content: object, field: str = "analysis") -> AnalysisPlan:
+    """Return the plan that a mapping of its fields by name describes.
+
+    Raises:
+        InvalidRequest: an unknown key, a value of a wrong type, or a number that the protocol
+            cannot carry, by its path below `field`.
+    """
+    plan = _read(TypeAdapter(AnalysisPlan), content, field)
+    refuse_if_any(_lost_on_the_wire(plan, field))
+    return plan
+
+
+def read_metrics(content: object, field: str = "metrics") -> tuple[Metric, ...]:
+    """Return the metrics that a list of mappings declares.
+
+    Raises:
+        InvalidRequest: an unknown key or a value of a wrong type, by its path below `field`.
+    """
+    return _read(TypeAdapter(tuple[Metric, ...]), content, field)
+
+
+def plan_content(plan: AnalysisPlan) -> dict[str, Any]:
+    """Return the fields of a plan that differ from the defaults, as JSON's types."""
+    content: dict[str, Any] = TypeAdapter(AnalysisPlan).dump_python(plan, mode="json")
+    default = AnalysisPlan()
+    return {
+        field.name: content[field.name]
+        for field in fields(plan)
+        if getattr(plan, field.name) != getattr(default, field.name)
+    }
+
+
+def _read(adapter: TypeAdapter[T], content: object, field: str) -> T:
+    try:
+        # Strictly, so that "yes" is no number; only as JSON does strictness take a list for a
+        # tuple and text for an enum.
+        return adapter.validate_json(to_json(content), strict=True)
+    except ValidationError as error:
+        violations = [
+            Violation(_path(field, detail["loc"]), _reason(detail["type"], detail["msg"]))
+            for detail in error.errors(include_url=False)
+        ]
+        refuse_if_any(violations)
+        raise AssertionError("an invalid value has an error") from error
+    except ValueError as error:  # half a character, or a list that holds itself
+        raise InvalidRequest.of(field, "cannot be read: is no plain Unicode data") from error
+
+
+def _path(field: str, keys: Sequence[str | int]) -> str:
+    """Return "analysis.guardrails[1].margin"."""
+    return field + "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys)
+
+
+def _reason(kind: str, message: str) -> str:
+    if kind == "unexpected_keyword_argument":
+        return "is no known key"
+    return f"cannot be read: {message[0].lower()}{message[1:]}"
+
+
+def _lost_on_the_wire(plan: AnalysisPlan, field: str) -> Iterator[Violation]:
+    """Return the numbers that the protocol has no room for, or reads as "not given"."""
+    parts = {f"metrics[{i}].parts_per_unit": one.parts_per_unit for i, one in enumerate(plan.metrics)}
+    for name, number in {"alpha": plan.alpha, "power": plan.power, **parts}.items():
+        if number == 0:
+            yield Violation(f"{field}.{name}", "0 is not allowed, must be above 0")
+    whole = {"planned_units": plan.planned_units, "bot_pages_per_day": plan.bot_pages_per_day}
+    for name, number in {**whole, **parts}.items():
+        if abs(number) > MAX_WHOLE:
+            yield Violation(f"{field}.{name}", f"is too large, must be at most {MAX_WHOLE:,}")
