@@ -33,6 +33,10 @@ def lift(
     shares: Annotated[
         str, typer.Option(help="Planned shares: control=0.5,student=0.5; equal when not given.")
     ] = "",
+    trigger: Annotated[
+        str | None,
+        typer.Option(help="A column of flags: only pages on which the arms' rankings differ."),
+    ] = None,
     metrics: Annotated[
         Path | None, typer.Option(help="A TOML, JSON or YAML file that declares more metrics.")
     ] = None,
@@ -76,6 +80,7 @@ def lift(
         plan=plan,
         segments=_names(segments),
         shares=_numbers("shares", shares) or None,
+        trigger=trigger,
         name="log" if _is_pattern(pages) else Path(pages).stem,
     )
     write(report, style, output)

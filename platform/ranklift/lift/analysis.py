@@ -15,7 +15,7 @@ from ranklift.lift.measures import MEASURES, PRE
 from ranklift.lift.pages import PageRows, collect
 from ranklift.lift.plan_checks import plan_violations
 from ranklift.lift.report import report_of
-from ranklift.lift.subject import Metrics, Subject, Sums, metrics_of
+from ranklift.lift.subject import Metrics, Subject, Sums, metrics_of, parts_of_one
 from ranklift.lift.sums import unit_sums
 from ranklift.lift.values import LiftReport
 from ranklift.store.analysis import AnalysisPlan, Horizon
@@ -34,6 +34,7 @@ def analyze(
     plan: AnalysisPlan | None = None,
     segments: Sequence[str] = (),
     shares: Mapping[str, float] | None = None,
+    trigger: str | None = None,
     name: str = "log",
     details: bool = True,
 ) -> LiftReport:
@@ -43,9 +44,10 @@ def analyze(
     files, with the columns that `ranklift.lift.flat` documents. `control` names an arm. `metrics`
     are reported beside the primary one, all that the columns support when None. `segments` names
     columns whose values were fixed before the first page. `shares` are the planned parts of the
-    units by arm, equal when None; their sum is made 1. Without `details`, the looks by
-    day, the effect by day since exposure and the distribution of the dwell are left out, which is
-    quicker.
+    units by arm, equal when None; their sum is made 1. `trigger` names a column of flags that says,
+    alike in all arms, whether their rankings differ on a page: only these pages count, which shows
+    an effect that the others would dilute. Without `details`, the looks by day, the effect by day
+    since exposure and the distribution of the dwell are left out, which is quicker.
 
     With a fixed horizon and no planned size, the log is taken to be complete.
 
@@ -54,7 +56,7 @@ def analyze(
     """
     plan = plan or AnalysisPlan()
     own = {name for metric in plan.metrics for name in sums_of(metric)}
-    log = read_flat(pages, clicks, measures=sorted(own))
+    log = read_flat(pages, clicks, measures=sorted(own), trigger=trigger)
     sums = [*log.measures, *log.constants]
     refuse_if_any(plan_violations(plan, primary, has_planned_end=False, sums=sums))
     for segment in segments:
@@ -66,11 +68,11 @@ def analyze(
             )
     if metrics is not None:
         log = _only(log, metrics_of(primary, plan, sums, metrics))
-    summed = _sums(log, tuple(segments), details)
+    summed = _sums(log, tuple(dict.fromkeys(segments)), details)
     arms = _arms(summed.units, control, shares)
     fixed = plan.horizon is Horizon.FIXED and not plan.planned_units
     subject = Subject(
-        name=name,
+        name=name if trigger is None else f"{name}, pages with {trigger}",
         arms=tuple(arms),
         shares=arms,
         primary_metric=primary,
@@ -83,6 +85,9 @@ def analyze(
 def _only(log: PageRows, metrics: Metrics) -> PageRows:
     """Return the log without the measures that no metric is made of."""
     used = {name for metric in metrics.all for name in sums_of(metric)}
+    # The check for lost dwells, which look like a lift, needs these.
+    if any("dwell" in name for name in used):
+        used |= {"clicks_with_dwell", "clicks" if "clicks" in log.measures else "clicked_pages"}
     kept = (name for name in log.measures if name in used or name == "pages")
     # A pre-period sum of a measure adjusts metrics of that measure; any other one adjusts all.
     unused = {PRE + name for name in MEASURES if name not in used}
@@ -127,14 +132,8 @@ def _arms(
                 f"must have 2 to {MAX_ARMS}",
             )
         shares = dict.fromkeys(logged, 1.0)
-    for arm, share in shares.items():
-        if not 0 < share < float("inf"):
-            raise InvalidRequest.of("shares", f'"{arm}" has {share:g}, must be above 0 and finite')
-    if len(shares) < 2:
-        raise InvalidRequest.of("shares", "has one arm, must have two or more")
-    total = sum(shares.values())
     ordered = [control, *(arm for arm in shares if arm != control)]
-    return {arm: shares[arm] / total for arm in ordered}
+    return parts_of_one({arm: shares[arm] for arm in ordered})
 
 
 def _named(names: Sequence[str]) -> str:

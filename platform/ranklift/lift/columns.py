@@ -6,18 +6,22 @@ Written in narwhals: the same expressions run on polars and, lazily, in a Spark 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import narwhals as nw
 
+from ranklift.lift.measures import PRE
 from ranklift.store.analysis import Form, Metric, ZeroRule
 
-FrameT = TypeVar("FrameT", nw.DataFrame, nw.LazyFrame)
+# 1 for a unit that lacks a pre-period sum. Such a sum counts as 0, and this column, as a covariate
+# of its own, takes up how such units differ.
+NEWCOMER = "no_pre_period"
+
+FrameT = TypeVar("FrameT", nw.DataFrame[Any], nw.LazyFrame[Any])
 
 
 def sums_of(metric: Metric, prefix: str = "") -> tuple[str, ...]:
-    """Return the unit sums that a metric is made of; `prefix` is `measures.PRE` for the
-    pre-period's."""
+    """Return the unit sums that a metric is made of; `prefix` is `PRE` for the pre-period's."""
     names = (metric.numerator, metric.denominator)
     return tuple(prefix + name for name in names if name is not None)
 
@@ -61,7 +65,7 @@ def with_columns(
     """Return unit sums with the f64 columns of `metrics` (`columns_of`) beside them.
 
     `thresholds` gives the value that each column of `capped_sums` is capped at. A null sum (a
-    unit without a pre-period) counts as 0.
+    unit without a pre-period) counts as 0; with `PRE` as `prefix` the column `NEWCOMER` is added.
     """
     sums = sorted({name for metric in metrics for name in sums_of(metric, prefix)})
     made = {name: nw.col(name).cast(nw.Float64).fill_null(0.0) for name in sums}
@@ -78,7 +82,16 @@ def with_columns(
             made[numerator] = nw.when(d > 0).then(n / d).otherwise(0.0)
             if denominator is not None:
                 made[denominator] = (d > 0).cast(nw.Float64)
-    return frame.with_columns(expression.alias(name) for name, expression in made.items())
+    columns = [expression.alias(name) for name, expression in made.items()]
+    if prefix == PRE and sums:
+        columns.append(lacks_any(sums).alias(NEWCOMER))
+    return frame.with_columns(columns)
+
+
+def lacks_any(sums: Iterable[str]) -> nw.Expr:
+    """Return 1.0 for a unit that lacks one of these sums, else 0.0."""
+    missing = [nw.col(name).is_null() for name in sums]
+    return nw.any_horizontal(*missing, ignore_nulls=True).cast(nw.Float64)
 
 
 def _capped_name(metric: Metric, name: str) -> str:

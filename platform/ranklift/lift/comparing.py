@@ -9,16 +9,20 @@ import narwhals as nw
 import polars as pl
 
 from ranklift.lift.adjust import Covariate, compare_adjusted
-from ranklift.lift.columns import capped_sums, columns_of, sums_of, supported, with_columns
+from ranklift.lift.columns import (
+    NEWCOMER,
+    capped_sums,
+    columns_of,
+    lacks_any,
+    sums_of,
+    supported,
+    with_columns,
+)
 from ranklift.lift.measures import MEASURES, PRE
 from ranklift.lift.moments import Floats, Moments
 from ranklift.lift.ratio import Comparison, compare, design_effect
 from ranklift.lift.values import Interval, Measured, Unavailable
 from ranklift.store.analysis import Form, Metric
-
-# 1 for a unit that lacks a pre-period sum of its metric's covariates. Such a sum counts as 0, and
-# this column, as a covariate of its own, takes up how such units differ.
-NEWCOMER = "no_pre_period"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +103,14 @@ def values_of(units: pl.DataFrame, metric: Metric, method: Method) -> Floats:
     frame = with_columns(frame, [metric], method.thresholds)
     covariates = method.covariates.get(metric.name, ())
     if covariates:
-        missing = [nw.col(name).is_null() for name in _sums_behind(covariates, metric)]
-        new = nw.any_horizontal(*missing, ignore_nulls=True).cast(nw.Float64)
-        frame = frame.with_columns(new.alias(NEWCOMER))
         own = [metric] if supported(metric, units.columns, PRE) else []
         frame = with_columns(frame, own, method.thresholds, PRE)
+        if Covariate(NEWCOMER) in covariates:
+            # Other covariates than the metric's own may be missing too.
+            lacks = nw.from_native(units, eager_only=True).select(
+                lacks_any(_sums_behind(covariates, metric)).alias(NEWCOMER)
+            )
+            frame = frame.with_columns(lacks[NEWCOMER])
         frame = frame.with_columns(
             nw.col(covariate.numerator).cast(nw.Float64).fill_null(0.0) for covariate in covariates
         )

@@ -67,8 +67,9 @@ def add_up(days: Sequence[DaySums], before: Sequence[pl.DataFrame]) -> Sums:
     in another experiment, null for none or several; and with a pre-period `pre_<measure>`, null
     for a user without any, and `history`, "new" or "returning".
     """
-    # In one order however the pages were cut into days: sums of floats depend on it.
-    by_day = pl.concat([day.units for day in days]).sort("arm", "unit_id", "day")
+    # In one order however the pages were cut into days, for sums of floats depend on it. Each part
+    # is sorted by arm and unit, and no day is in two.
+    by_day = pl.concat([day.units for day in days]).sort("day", maintain_order=True)
     units = units_of(by_day).join(busiest_day(by_day), on=["unit_id", "arm"], how="left")
     met = pl.concat([day.met for day in days]).unique()
     experiments = met["experiment"].unique().sort().to_list()
@@ -89,9 +90,7 @@ def add_up(days: Sequence[DaySums], before: Sequence[pl.DataFrame]) -> Sums:
             else []
         ).sort("arm", "unit_id"),
         days=by_day,
-        dwells=pl.concat([day.dwells for day in days]).sort(
-            "arm", "unit_id", "dwell_ms", "censored"
-        ),
+        dwells=pl.concat([day.dwells for day in days]),
         segments=("history",) if before else (),
         experiments=tuple(experiments),
     )

@@ -49,7 +49,7 @@ def _of_arm(
     control: pl.DataFrame, treated: pl.DataFrame, arm: str, level: float
 ) -> Iterator[Distribution]:
     for name, (q, title) in QUANTILES.items():
-        rows = [_observed(side) for side in (control, treated)]
+        rows = _observed(control), _observed(treated)
         yield _difference(name, title, arm, compare_quantile(*rows, q, confidence_level=level))
     yield _difference(
         "restricted_mean",

@@ -76,6 +76,7 @@ def read_flat(
     clicks: Any = None,
     *,
     measures: Sequence[str] = (),
+    trigger: str | None = None,
     examination: Sequence[float] = DEFAULT_EXAMINATION,
 ) -> PageRows:
     """Return the page rows of a table of pages, with the measures that its columns support.
@@ -83,15 +84,15 @@ def read_flat(
     The tables are polars (lazy or not), pandas, pyarrow, DuckDB or Spark frames, or paths of
     Parquet files; both of one engine. Values are checked here, in one pass; what is returned is
     not computed yet. `measures` names further columns of numbers to be summed, those of declared
-    metrics; names that the pages lack are passed over. `examination` is by rank
-    (`pages.with_clicks`).
+    metrics; names that the pages lack are passed over. `trigger` names a column of flags: pages
+    without it are read and left out. `examination` is by rank (`pages.with_clicks`).
 
     Raises:
         InvalidRequest: a table cannot be read, or a column is missing or holds what it must not.
     """
     table = lazy_frame(pages, "pages")
     schema = table.collect_schema()
-    columns = _page_columns(schema, clicks is not None, measures)
+    columns = _page_columns(schema, clicks is not None, measures) | _trigger(schema, trigger)
     segments = _segments(schema, columns)
     shown = read_columns(table, {**columns, **dict.fromkeys(segments, Kind.LABEL)}, "pages")
     count = refuse_faults(shown, _page_faults(shown, columns))
@@ -99,6 +100,9 @@ def read_flat(
         raise InvalidRequest.of("pages", "has no rows; give the pages of at least two arms")
     if "page_id" in columns:
         shown = _distinct_pages(shown)
+    known = shown
+    if trigger is not None:
+        shown = shown.filter(nw.col(trigger) == 1)
     shown = shown.with_columns(_unit_columns(columns), pages=_ONE)
     shown = shown.with_columns(_text(schema[name], name) for name in segments)
     dwells: Rows | None = None
@@ -107,7 +111,7 @@ def read_flat(
             dwells = _page_dwells(shown, columns)
         rows = shown.with_columns(_page_measures(columns))
     else:
-        clicked = read_clicks(lazy_frame(clicks, "clicks"), shown)
+        clicked = read_clicks(lazy_frame(clicks, "clicks"), known)
         if "any_dwell_ms" in clicked.collect_schema():
             dwells = click_dwells(shown, clicked)
         rows = with_clicks(shown, clicked, examination)
@@ -115,7 +119,7 @@ def read_flat(
         rows = rows.with_columns(latency_us=whole(nw.col("latency_ms") * 1_000))
     if "session_id" in columns:
         rows = with_sessions(rows)
-    own = [name for name in columns if name not in _PAGES and not name.startswith(PRE)]
+    own = [n for n in columns if n not in (*_PAGES, trigger) and not n.startswith(PRE)]
     constants = tuple(name for name in columns if name.startswith(PRE))
     counted = (*in_order(rows.collect_schema().names()), *own)
     time = ("page_time",) if "timestamp" in columns else ()
@@ -152,6 +156,23 @@ def _page_columns(schema: nw.Schema, has_clicks: bool, measures: Sequence[str]) 
     }
 
 
+def _trigger(schema: nw.Schema, trigger: str | None) -> dict[str, Kind]:
+    """Return the column that says which pages count, and what it must hold.
+
+    Raises:
+        InvalidRequest: the pages lack it.
+    """
+    if trigger is None:
+        return {}
+    if trigger not in schema or trigger in _PAGES:
+        raise InvalidRequest.of(
+            "trigger",
+            f'"{trigger}" is no column of flags; name the one that says, alike in all arms, '
+            "whether the arms' rankings differ on a page",
+        )
+    return {trigger: Kind.FLAG}
+
+
 def _wrong_columns(schema: nw.Schema, has_clicks: bool) -> Iterator[Violation]:
     found = ", ".join(schema)
     if "user_id" not in schema and "unit_id" not in schema:
@@ -180,7 +201,8 @@ def _wrong_columns(schema: nw.Schema, has_clicks: bool) -> Iterator[Violation]:
 
 def _segments(schema: nw.Schema, columns: Mapping[str, Kind]) -> tuple[str, ...]:
     """Return the columns that can be segments: text, categories or booleans for nothing else."""
-    taken = {*columns, *_PAGES, *MEASURES, "page_time"}
+    made = {"page_time", "first_page_time", "last_page_time", "busiest_day_pages"}
+    taken = {*columns, *_PAGES, *MEASURES, *made}
     kinds = (nw.String, nw.Categorical, nw.Enum, nw.Boolean)
     return tuple(name for name, dtype in schema.items() if name not in taken and dtype in kinds)
 

@@ -14,7 +14,7 @@ from ranklift.lift.flat import read_flat
 from ranklift.lift.moments import Moments
 from ranklift.lift.pages import collect
 from ranklift.lift.sample_ratio import sample_ratio
-from ranklift.lift.subject import Metrics, Subject, metrics_of
+from ranklift.lift.subject import Metrics, Subject, metrics_of, parts_of_one
 from ranklift.lift.tally import Tally, UnitColumns
 from ranklift.lift.tested import lifts_between
 from ranklift.lift.unit_layout import Layout
@@ -30,8 +30,8 @@ class LiveLift:
     beside the primary one. For segments, looks over time and a verdict, `analyze` the whole log.
 
     Raises:
-        InvalidRequest: a metric is unknown, or has a cap: that is a quantile of all units, which
-            every page may move.
+        InvalidRequest: a share is not positive, a metric is unknown, or has a cap: that is a
+            quantile of all units, which every page may move.
     """
 
     def __init__(
@@ -42,11 +42,10 @@ class LiveLift:
         metrics: Sequence[str] = (),
         plan: AnalysisPlan | None = None,
     ) -> None:
-        total = sum(shares.values())
         self._subject = Subject(
             name="log",
             arms=tuple(shares),
-            shares={arm: share / total for arm, share in shares.items()},
+            shares=parts_of_one(shares),
             primary_metric=primary,
             plan=plan or AnalysisPlan(),
         )

@@ -32,10 +32,10 @@ HORIZONS = {
     Horizon.GROUP_SEQUENTIAL: pb.HORIZON_GROUP_SEQUENTIAL,
     Horizon.ALWAYS_VALID: pb.HORIZON_ALWAYS_VALID,
 }
-_FORM = {message: value for value, message in FORMS.items()}
-_DIRECTION = {message: value for value, message in DIRECTIONS.items()}
-_ZERO_RULE = {message: value for value, message in ZERO_RULES.items()}
-_HORIZON = {message: value for value, message in HORIZONS.items()}
+_FORM: Mapping[int, Form] = {message: value for value, message in FORMS.items()}
+_DIRECTION: Mapping[int, Direction] = {message: value for value, message in DIRECTIONS.items()}
+_ZERO_RULE: Mapping[int, ZeroRule] = {message: value for value, message in ZERO_RULES.items()}
+_HORIZON: Mapping[int, Horizon | None] = {message: value for value, message in HORIZONS.items()}
 
 
 def plan_message(plan: AnalysisPlan) -> pb.AnalysisPlan:

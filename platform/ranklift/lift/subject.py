@@ -54,6 +54,21 @@ class Subject:
         return Horizon.GROUP_SEQUENTIAL if planned else Horizon.ALWAYS_VALID
 
 
+def parts_of_one(shares: Mapping[str, float]) -> dict[str, float]:
+    """Return planned shares, in any unit, as parts that sum to 1.
+
+    Raises:
+        InvalidRequest: there are fewer than two, or one is not positive.
+    """
+    for arm, share in shares.items():
+        if not 0 < share < float("inf"):
+            raise InvalidRequest.of("shares", f'"{arm}" has {share:g}, must be above 0 and finite')
+    if len(shares) < 2:
+        raise InvalidRequest.of("shares", "has one arm, must have two or more")
+    total = sum(shares.values())
+    return {arm: share / total for arm, share in shares.items()}
+
+
 @dataclass(frozen=True, slots=True)
 class Sums:
     """What was logged, summed up.

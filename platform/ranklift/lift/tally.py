@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,12 +61,15 @@ class Tally:
         touched = np.zeros(len(self._arrays.units), np.bool_)
         touched[batch.units] = True
         units = np.flatnonzero(touched)
-        before = self._values(units)
+        before = self._counting(units)
         self._arrays.put(batch)
-        after = self._values(units)
-        nothing = np.zeros((0, len(self._columns.names)))
-        for arm in before.keys() | after.keys():
-            if not self._move(arm, before.get(arm, nothing), after.get(arm, nothing)):
+        both = pl.concat([before, self._counting(units)])
+        # Expressions cost the same for few rows and for many, so they see all at once.
+        values, arms = self._columns.of(both), both["arm"]
+        old = np.arange(len(both)) < len(before)
+        for arm in arms.unique():
+            of_arm = (arms == arm).to_numpy()
+            if not self._move(arm, values[of_arm & old], values[of_arm & ~old]):
                 self._recompute()
                 break
 
@@ -135,17 +138,14 @@ class Tally:
         tally._recompute()
         return tally
 
-    def _values(self, units: Ints) -> Mapping[object, Floats]:
-        """Return the columns of those of these units that count, by arm."""
+    def _counting(self, units: Ints) -> pl.DataFrame:
+        """Return the sums of those of these units that count."""
         sums = self._arrays.frame(units)
         if self._arrays.crossed:
             sums = sums.filter(~pl.col("unit_id").is_duplicated())
         if "pages" in self._arrays.layout.measures:
             sums = sums.filter(pl.col("pages") > 0)
-        return {
-            key[0]: self._columns.of(of_arm)
-            for key, of_arm in sums.partition_by("arm", as_dict=True).items()
-        }
+        return sums
 
     def _move(self, arm: object, before: Floats, after: Floats) -> bool:
         """Bring an arm's moments up to date with units whose columns were `before`, if exactly.
@@ -175,6 +175,9 @@ class Tally:
         return True
 
     def _recompute(self) -> None:
-        values = self._values(np.arange(len(self._arrays.units)))
-        self._moments = {arm: Moments.of(self._columns.names, of) for arm, of in values.items()}
+        sums = self._counting(np.arange(len(self._arrays.units)))
+        self._moments = {
+            key[0]: Moments.of(self._columns.names, self._columns.of(of_arm))
+            for key, of_arm in sums.partition_by("arm", as_dict=True).items()
+        }
         self._squares = {arm: np.diag(of.m2).copy() for arm, of in self._moments.items()}

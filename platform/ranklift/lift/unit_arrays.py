@@ -177,8 +177,12 @@ class UnitArrays:
         for name in self.layout.measures:
             sums = layer.sums.pop(name) if release else layer.sums[name]
             yield name, pl.Series(sums.take(units).astype(np.int64, copy=False))
+            del sums
+        last = release and not self._layers  # `finish` has taken all of them
         for name in self.layout.constants:
-            yield name, number(self._constants[name].take(units), schema[name])
+            constants = self._constants.pop(name) if last else self._constants[name]
+            yield name, number(constants.take(units), schema[name])
+            del constants
         for name, codes in self._segments.items():
             values = codes.values()
             kept = layer.segments if self.layout.timed else self._constants

@@ -12,6 +12,8 @@ Keys = NDArray[np.uint64]
 # Whole numbers from 0 to here are looked up in a table of at most 256 MiB, of which the system
 # provides only the parts that are touched. Other numbers, and text, are hashed.
 TABLE_LIMIT = 1 << 26
+# So many known texts, such as arms, are found sooner by comparing with each than by hashing.
+FEW = 8
 
 
 class Codes:
@@ -66,6 +68,12 @@ class Codes:
 
     def _of_text(self, values: pl.Series) -> Ints:
         before = self._index.count
+        if 0 < before <= FEW:
+            codes = np.full(len(values), -1)
+            for code, text in enumerate(self._all_texts()):
+                codes[(values == text).to_numpy()] = code
+            if codes.min() >= 0:
+                return codes
         codes = self._index.of(values.hash(self._seed).to_numpy())
         if self._index.count > before:
             self._keep(values.gather(_rows_of(codes, before)))

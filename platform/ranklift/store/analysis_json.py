@@ -79,7 +79,9 @@ def _reason(kind: str, message: str) -> str:
 
 def _lost_on_the_wire(plan: AnalysisPlan, field: str) -> Iterator[Violation]:
     """Return the numbers that the protocol has no room for, or reads as "not given"."""
-    parts = {f"metrics[{i}].parts_per_unit": one.parts_per_unit for i, one in enumerate(plan.metrics)}
+    parts = {
+        f"metrics[{i}].parts_per_unit": one.parts_per_unit for i, one in enumerate(plan.metrics)
+    }
     for name, number in {"alpha": plan.alpha, "power": plan.power, **parts}.items():
         if number == 0:
             yield Violation(f"{field}.{name}", "0 is not allowed, must be above 0")

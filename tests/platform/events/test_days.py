@@ -43,7 +43,7 @@ def marks(home: Path) -> dict[str, str]:
 
 
 def rows(days: tuple[EventDay, ...], table: str) -> pl.DataFrame:
-    frames = [getattr(day.frames, table).collect() for day in days]
+    frames: list[pl.DataFrame] = [getattr(day.frames, table).collect() for day in days]
     return pl.concat(frames).sort(pl.first())
 
 
@@ -114,9 +114,7 @@ def test_every_change_of_a_day_changes_its_mark_and_reading_does_not(
     assert len(set(seen)) == len(seen)
 
 
-def test_another_log_in_the_same_place_has_other_marks(
-    tmp_path: Path, make_page: MakePage
-) -> None:
+def test_another_log_in_the_same_place_has_other_marks(tmp_path: Path, make_page: MakePage) -> None:
     """A cache may outlive the log that it was made from."""
 
     async def scenario(user: str, export: bool) -> None:

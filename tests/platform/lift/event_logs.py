@@ -53,7 +53,7 @@ def draw_events(
     """Return the log of users who see one arm of each experiment, on these days after `T0`.
 
     Users, at most 1000, differ in how likely they click; they and their arms are the same in
-    every log. One page in fifty is a fallback page; no session runs past midnight.
+    every log. One page in fifty is a fallback page. Sessions run past midnight.
     """
     rng, users = np.random.default_rng(seed), np.random.default_rng(0)
     user = rng.integers(0, units, pages)
@@ -70,7 +70,7 @@ def draw_events(
             "impression_id": [f"{seed}-{i}" for i in range(pages)],
             "page_time": when,
             "user_id": [f"u{u:03}" for u in user],
-            "session_id": [f"s{u}-{d}-{i % 2}" for i, (u, d) in enumerate(zip(user, day, strict=True))],
+            "session_id": [f"s{u}-{i % 2}" for i, u in enumerate(user)],
             "assignments": [
                 [
                     {"experiment": one, "arm": assigned[one][i], "unit_id": f"u{u:03}"}

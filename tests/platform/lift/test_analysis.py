@@ -73,7 +73,7 @@ def test_without_details_the_table_is_the_same_and_the_rest_is_left_out() -> Non
     log = draw_log(2)
     whole, quick = (analyze(log, control="control", details=details) for details in (True, False))
     assert (quick.lifts, quick.checks, quick.arms) == (whole.lifts, whole.checks, whole.arms)
-    assert quick.looks == quick.novelty == quick.distributions == ()
+    assert [quick.looks, quick.novelty, quick.distributions] == [(), (), ()]
 
 
 def test_only_named_metrics_are_the_same_numbers() -> None:
@@ -104,8 +104,10 @@ def test_whoever_holds_the_log_the_report_is_the_same(name: str, tmp_path: Path)
         "duckdb": lambda: duckdb.connect().read_parquet(str(path)),
         "path": lambda: path,
     }
-    given = {"control": "control", "segments": ["device"]}
-    assert analyze(held[name](), **given) == analyze(log, **given)
+    reports = [
+        analyze(frame, control="control", segments=["device"]) for frame in (held[name](), log)
+    ]
+    assert reports[0] == reports[1]
 
 
 def test_clicks_in_a_table_are_as_clicks_in_the_pages() -> None:

@@ -8,7 +8,14 @@ import pytest
 from polars.testing import assert_frame_equal
 from tests.platform.lift.unit_tables import FORMS, declared, draw_units
 
-from ranklift.lift.columns import capped_sums, columns_of, sums_of, supported, with_columns
+from ranklift.lift.columns import (
+    NEWCOMER,
+    capped_sums,
+    columns_of,
+    sums_of,
+    supported,
+    with_columns,
+)
 from ranklift.lift.measures import PRE
 from ranklift.store.analysis import Form, Metric, ZeroRule
 
@@ -90,6 +97,16 @@ def test_the_pre_period_has_columns_of_its_own_where_null_counts_as_nothing(form
     )
     now = UNITS.with_columns(pages=pl.Series([4, 0, 0]))
     assert made(declared(form), before, PRE) == made(declared(form), now)
+
+
+def test_a_unit_that_lacks_any_sum_of_before_is_a_newcomer() -> None:
+    before = pl.DataFrame(
+        {"pre_clicks": [6, None, 3, None], "pre_pages": [4, None, None, 1]},
+        schema=dict.fromkeys(("pre_clicks", "pre_pages"), pl.Int64),
+    )
+    frame = nw.from_native(before, eager_only=True)
+    made_before = with_columns(frame, [declared(Form.RATIO)], prefix=PRE).to_native()
+    assert made_before[NEWCOMER].to_list() == [0, 1, 1, 1]
 
 
 def test_a_metric_is_supported_where_all_its_sums_are() -> None:

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.platform.lift.unit_tables import FORMS, declared, draw_units, moments_by_arm, plain
 
-from ranklift.lift.comparing import NEWCOMER, Method, measure, method_for, moments_of, values_of
+from ranklift.lift.columns import NEWCOMER
+from ranklift.lift.comparing import Method, measure, method_for, moments_of, values_of
 from ranklift.lift.metrics import DWELL_PER_UNIT, PAGE_CTR, USER_CTR
 from ranklift.lift.values import Measured, Unavailable
 from ranklift.store.analysis import Form, Metric, ZeroRule

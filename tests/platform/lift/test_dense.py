@@ -226,8 +226,9 @@ def test_no_pages_have_no_units() -> None:
     assert units.columns == summed(some_rows()).columns
 
 
-def test_sums_are_exact_far_beyond_32_bits() -> None:
-    rows = some_rows().with_columns(dwell_ms=pl.lit(2**52 + 1))
+@pytest.mark.parametrize("amount", [2**28, 2**52 + 1])  # 7 of the first, a batch, have 31 bits
+def test_sums_are_exact_far_beyond_32_bits(amount: int) -> None:
+    rows = some_rows(units=2).with_columns(dwell_ms=pl.lit(amount))
     assert summed(rows).equals(grouped(rows))
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import polars as pl
 import pytest
@@ -52,14 +50,14 @@ def test_quantiles_are_those_of_the_dwells_in_seconds_by_unit() -> None:
     for name, q in (("median", 0.5), ("p90", 0.9)):
         values = [float(np.quantile(side["dwell_ms"] / 1_000, q)) for side in sides]
         assert (found[name].control_value, found[name].arm_value) == pytest.approx(values)
-        codes: list[Any] = [side["unit_id"].str.slice(1).cast(pl.Int64) for side in sides]
-        expected = compare_quantile(
-            *(
-                Rows((side["dwell_ms"] / 1_000).to_numpy(), code.to_numpy())
-                for side, code in zip(sides, codes, strict=True)
-            ),
-            q,
+        control, arm = (
+            Rows(
+                (side["dwell_ms"] / 1_000).to_numpy(),
+                side["unit_id"].str.slice(1).cast(pl.Int64).to_numpy(),
+            )
+            for side in sides
         )
+        expected = compare_quantile(control, arm, q)
         assert isinstance(expected, Difference)
         assert found[name].p_value == pytest.approx(expected.p_value, rel=1e-9)
 

@@ -340,3 +340,32 @@ def test_a_pandas_column_of_mixed_types_is_refused() -> None:
 def test_text_times_in_a_database_must_be_cast_there() -> None:
     pages = PAGES.with_columns(timestamp=pl.lit("2025-03-01T10:00:00Z"))
     assert "cast it to TIMESTAMP first" in refused(from_duckdb(pages))
+
+
+def test_pages_without_the_trigger_are_left_out() -> None:
+    pages = pl.DataFrame(
+        {
+            "user_id": ["a", "a", "b"],
+            "arm": ["x", "x", "y"],
+            "page_id": [1, 2, 3],
+            "differs": [True, False, True],
+        }
+    )
+    clicks = pl.DataFrame({"page_id": [1, 2, 2, 3]})
+    log = read_flat(pages, clicks, trigger="differs")
+    rows = collect(log.rows).sort("unit_id")
+    assert rows["unit_id"].to_list() == ["a", "b"]
+    assert rows["clicks"].to_list() == [1, 1]
+    assert "differs" not in (*log.measures, *log.segments)
+
+
+@pytest.mark.parametrize(
+    ("trigger", "says"),
+    [("diffs", '"diffs" is no column of flags'), ("arm", '"arm" is no column of flags')],
+)
+def test_a_trigger_that_is_no_column_of_flags_is_refused(trigger: str, says: str) -> None:
+    pages = pl.DataFrame({"user_id": ["a"], "arm": ["x"], "clicked": [1], "differs": ["maybe"]})
+    with pytest.raises(InvalidRequest, match=says):
+        read_flat(pages, trigger=trigger)
+    with pytest.raises(InvalidRequest, match=r"differs: .*booleans or 0 and 1"):
+        read_flat(pages, trigger="differs")

@@ -6,6 +6,7 @@ import multiprocessing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
@@ -67,7 +68,11 @@ def test_what_was_made_is_read_and_not_made_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("subject", "day"),
-    [("others", Marked()), ("users", Marked(date="2025-03-02")), ("users", Marked(fingerprint="f2"))],
+    [
+        ("others", Marked()),
+        ("users", Marked(date="2025-03-02")),
+        ("users", Marked(fingerprint="f2")),
+    ],
 )
 def test_another_subject_day_or_fingerprint_is_made(
     tmp_path: Path, subject: str, day: Marked
@@ -151,7 +156,8 @@ def keep_many(folder: Path, rows: int, together: Barrier, wrong: Callable[[str],
         value = turn // 3
         expected = pl.DataFrame({"n": pl.repeat(value, rows, dtype=pl.Int64, eager=True)})
         day = Marked(fingerprint=f"f{value}")
-        found = KeptDays(folder).of("users", day, lambda frame=expected: {"units": frame})
+        made = {"units": expected}
+        found = KeptDays(folder).of("users", day, partial(dict, made))
         if not found["units"].equals(expected):
             wrong(f"{value}: {found}")
 

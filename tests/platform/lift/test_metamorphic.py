@@ -97,8 +97,10 @@ def test_row_order_changes_no_bit(seed: int, order: int) -> None:
 def test_the_order_of_pages_and_clicks_in_two_tables_changes_no_bit(seed: int, order: int) -> None:
     pages = draw_pages(seed, 70, 600)
     clicks = draw_clicks(seed, pages)
-    shuffled = [frame.sample(fraction=1, shuffle=True, seed=order) for frame in (pages, clicks)]
-    assert report(*shuffled) == report(pages, clicks)
+    mixed, mixed_clicks = (
+        frame.sample(fraction=1, shuffle=True, seed=order) for frame in (pages, clicks)
+    )
+    assert report(mixed, mixed_clicks) == report(pages, clicks)
 
 
 @few
@@ -106,8 +108,10 @@ def test_the_order_of_pages_and_clicks_in_two_tables_changes_no_bit(seed: int, o
 def test_what_is_delivered_twice_counts_once(seed: int, part: float) -> None:
     pages = draw_pages(seed, 70, 600)
     clicks = draw_clicks(seed, pages)
-    twice = [pl.concat([frame, frame.sample(fraction=part, seed=1)]) for frame in (pages, clicks)]
-    assert report(*twice) == report(pages, clicks)
+    twice, clicks_twice = (
+        pl.concat([frame, frame.sample(fraction=part, seed=1)]) for frame in (pages, clicks)
+    )
+    assert report(twice, clicks_twice) == report(pages, clicks)
 
 
 @few
@@ -154,7 +158,7 @@ def test_swapping_the_arms_mirrors_the_lift(seed: int) -> None:
         assert other.difference == pytest.approx(-one.difference, rel=1e-9, abs=1e-12)
         assert other.p_value == pytest.approx(one.p_value, rel=1e-9)
         assert other.variance_ratio == pytest.approx(one.variance_ratio, rel=1e-9)
-        assert other.design_effect == pytest.approx(one.design_effect, rel=1e-9)
+        assert (other.design_effect or 0.0) == pytest.approx(one.design_effect or 0.0, rel=1e-9)
         logs = (other.relative_lift, mirrored.lower, mirrored.upper)
         expected = (one.relative_lift, ends.upper, ends.lower)
         assert [math.log1p(value) for value in logs] == pytest.approx(
@@ -272,7 +276,9 @@ Change = Callable[[pl.DataFrame], pl.DataFrame]
 @pytest.mark.parametrize(
     "change",
     [
-        lambda log: log.with_columns(clicked=~pl.col("clicked"), dwell_seconds=pl.lit(None, float)),
+        lambda log: log.with_columns(
+            clicked=~pl.col("clicked"), dwell_seconds=pl.lit(None, pl.Float64)
+        ),
         lambda log: log.filter(pl.col("page_id") != 0),
         lambda log: log.with_columns(pl.col("timestamp") + pl.duration(hours=1)),
         lambda log: log.with_columns(pre_pages=pl.col("pre_pages") + 1),

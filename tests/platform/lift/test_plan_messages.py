@@ -67,20 +67,19 @@ def test_every_value_has_its_own_number_and_every_number_its_value(
 
 
 @pytest.mark.parametrize(
-    ("message", "field"),
+    ("plan", "field"),
     [
-        (pb.AnalysisPlan(horizon=9), "analysis.horizon"),  # type: ignore[arg-type]
-        *(
-            (pb.AnalysisPlan(metrics=[pb.Metric(), pb.Metric(**{name: 9})]), f"analysis.metrics[1].{name}")  # type: ignore[arg-type]
-            for name in ("form", "direction", "when_zero")
-        ),
+        ({"horizon": 9}, "analysis.horizon"),
+        ({"metrics": [{}, {"form": 9}]}, "analysis.metrics[1].form"),
+        ({"metrics": [{}, {"direction": 9}]}, "analysis.metrics[1].direction"),
+        ({"metrics": [{}, {"when_zero": 9}]}, "analysis.metrics[1].when_zero"),
     ],
 )
 def test_what_only_a_newer_version_knows_is_refused_and_not_guessed(
-    message: pb.AnalysisPlan, field: str
+    plan: dict[str, Any], field: str
 ) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        plan_value(message)
+        plan_value(pb.AnalysisPlan(**plan))
     (violation,) = caught.value.violations
     assert violation.field == field
     assert violation.description.startswith("9 is unknown to this version, must be one of [1, 2")

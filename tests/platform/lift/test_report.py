@@ -161,7 +161,7 @@ def test_a_primary_metric_that_the_log_lacks_is_a_reason() -> None:
     assert report.lifts[0].found == Unavailable("the log has no latency_us")
     assert report.verdict.decision is Decision.KEEP_RUNNING
     assert "the log has no latency_us" in report.verdict.sentence
-    assert report.looks == report.novelty == report.interactions == ()
+    assert [report.looks, report.novelty, report.interactions] == [(), (), ()]
 
 
 def test_an_unknown_primary_metric_is_refused() -> None:

@@ -1,145 +1,214 @@
-"""LiftService over a real socket."""
+"""LiftService over a real socket, a real registry and a real event log."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import aio
+from tests.platform.recorded import NAME, define, pages_of, record, start
 
+from ranklift.cli.reporting import report_of_home
 from ranklift.lift.render.as_proto import to_proto
-from ranklift.lift.report import lift_report
 from ranklift.lift.service import LiftServicer
-from ranklift.lift.sums import EventTables
+from ranklift.store.registry import Registry, open_registry
 from ranklift.store.values import RegisteredExperiment
-from ranklift.v1 import lift_pb2, lift_pb2_grpc
-from ranklift.v1.errors import NotFound
+from ranklift.v1 import lift_pb2 as pb
 from ranklift.v1.hosting import host
+from ranklift.v1.lift_pb2_grpc import LiftServiceStub, add_LiftServiceServicer_to_server
 from ranklift.v1.status import violations_of
 
-T0 = datetime(2025, 3, 1, tzinfo=UTC)
-Log = Callable[..., EventTables]
-Ask = Callable[[lift_pb2.GetLiftReportRequest], lift_pb2.LiftReport]
-
-
-class OneExperiment:
-    """An experiment look-up that holds one."""
-
-    def __init__(self, registered: RegisteredExperiment) -> None:
-        self._registered = registered
-
-    def get(self, name: str) -> RegisteredExperiment:
-        if name != self._registered.experiment.name:
-            raise NotFound.of("name", f'there is no "{name}"')
-        return self._registered
+SERVICE = pb.DESCRIPTOR.services_by_name["LiftService"].full_name
+USERS = [f"u{number:03}" for number in range(120)]
+Serve = Callable[[], AbstractAsyncContextManager[Any]]
 
 
 @pytest.fixture
-def ask(experiment: RegisteredExperiment) -> Callable[[EventTables], Ask]:
-    """Start a server over some events; ask it once per call."""
-
-    def over(events: EventTables) -> Ask:
-        servicer = LiftServicer(OneExperiment(experiment), lambda: events)
-
-        async def call(request: lift_pb2.GetLiftReportRequest) -> lift_pb2.LiftReport:
-            hosted = await host(
-                "127.0.0.1:0",
-                {
-                    "ranklift.v1.LiftService": lambda server: (
-                        lift_pb2_grpc.add_LiftServiceServicer_to_server(servicer, server)
-                    )
-                },
-            )
-            try:
-                async with aio.insecure_channel(hosted.address) as channel:
-                    stub = lift_pb2_grpc.LiftServiceStub(channel)
-                    return (await stub.GetLiftReport(request, timeout=20)).report
-            finally:
-                await hosted.stop(0)
-
-        return lambda request: run(call(request))
-
-    return over
+def registry(sqlite_url: str) -> Iterator[Registry]:
+    opened = open_registry(sqlite_url)
+    define(opened)
+    yield opened
+    opened.close()
 
 
-def run(coroutine: Coroutine[Any, Any, lift_pb2.LiftReport]) -> lift_pb2.LiftReport:
-    return asyncio.run(coroutine)
+@pytest.fixture
+def running(registry: Registry, tmp_path: Path) -> RegisteredExperiment:
+    """The experiment, running, with two pages recorded of each of 120 users."""
+    registered = start(registry)
+    assert registered.started is not None
+    asyncio.run(record(tmp_path, pages_of(registered, USERS, registered.started)))
+    return registered
 
 
-def at(minutes: float) -> Timestamp:
+@pytest.fixture
+def serve(registry: Registry, tmp_path: Path) -> Serve:
+    @asynccontextmanager
+    async def served() -> AsyncIterator[Any]:
+        servicer = LiftServicer(registry.experiments, partial(report_of_home, tmp_path))
+        hosted = await host(
+            "127.0.0.1:0", {SERVICE: lambda to: add_LiftServiceServicer_to_server(servicer, to)}
+        )
+        try:
+            async with aio.insecure_channel(hosted.address) as channel:
+                yield LiftServiceStub(channel)
+        finally:
+            await hosted.stop(0)
+
+    return served
+
+
+def ask(serve: Serve, *requests: pb.GetLiftReportRequest) -> list[pb.LiftReport]:
+    """Ask for reports one after the other."""
+
+    async def scenario() -> list[pb.LiftReport]:
+        async with serve() as client:
+            return [(await client.GetLiftReport(one, timeout=60)).report for one in requests]
+
+    return asyncio.run(scenario())
+
+
+def at(instant: datetime) -> Timestamp:
     message = Timestamp()
-    message.FromDatetime(T0 + timedelta(minutes=minutes))
+    message.FromDatetime(instant)
     return message
 
 
 def test_the_report_comes_back_whole(
-    experiment: RegisteredExperiment, random_log: Log, ask: Callable[[EventTables], Ask]
+    running: RegisteredExperiment, serve: Serve, tmp_path: Path
 ) -> None:
-    events = random_log(11)
-    request = lift_pb2.GetLiftReportRequest(experiment="student-vs-bm25")
-    assert ask(events)(request) == to_proto(lift_report(experiment, events))
+    (report,) = ask(serve, pb.GetLiftReportRequest(experiment=NAME))
+    assert report == to_proto(report_of_home(tmp_path, running))
+    assert (report.experiment, report.revision, report.control) == (NAME, 2, "old")
+    assert [arm.arm for arm in report.arms] == ["old", "new"]
+    assert sum(arm.pages for arm in report.arms) == 240
+    assert sum(arm.clicks for arm in report.arms) == 80
+    assert all(arm.exposed_units > 30 for arm in report.arms)
+    (guardrail,) = [one for one in report.lifts if one.role == pb.METRIC_ROLE_GUARDRAIL]
+    assert (guardrail.metric, guardrail.margin) == ("latency", 0.05)
+    assert guardrail.HasField("found")
+    (declared,) = [one for one in report.lifts if one.metric == "deep_clicks"]
+    assert declared.role == pb.METRIC_ROLE_SECONDARY
+    assert declared.HasField("found")
+    assert [one.title for one in report.metrics if one.name == "deep_clicks"] == ["Clicks per unit"]
+    checks = {check.name: check.passed for check in report.checks}
+    assert checks["recomputed_arms"]
+    assert checks["page_times"]
 
 
-def test_the_window_reaches_the_report(random_log: Log, ask: Callable[[EventTables], Ask]) -> None:
-    request = lift_pb2.GetLiftReportRequest(
-        experiment="student-vs-bm25", start_time=at(10), end_time=at(20)
+@pytest.mark.usefixtures("running")
+def test_two_calls_in_a_row_give_the_same_message(serve: Serve) -> None:
+    request = pb.GetLiftReportRequest(experiment=NAME)
+    first, second = ask(serve, request, request)
+    assert first == second
+
+
+@pytest.mark.usefixtures("running")
+def test_calls_at_once_give_the_same_message(serve: Serve) -> None:
+    async def scenario() -> list[pb.LiftReport]:
+        async with serve() as client:
+            request = pb.GetLiftReportRequest(experiment=NAME)
+            calls = [client.GetLiftReport(request, timeout=60) for _ in range(4)]
+            return [one.report for one in await asyncio.gather(*calls)]
+
+    first, *others = asyncio.run(scenario())
+    assert others == [first] * 3
+
+
+def test_what_is_recorded_between_two_calls_shows_up(
+    running: RegisteredExperiment, serve: Serve, tmp_path: Path
+) -> None:
+    assert running.started is not None
+    later = pages_of(running, ["u007", "new-user"], running.started + timedelta(seconds=1))
+
+    async def scenario() -> tuple[pb.LiftReport, pb.LiftReport]:
+        async with serve() as client:
+            request = pb.GetLiftReportRequest(experiment=NAME)
+            first = (await client.GetLiftReport(request, timeout=60)).report
+            await record(tmp_path, later, click_every=2)
+            return first, (await client.GetLiftReport(request, timeout=60)).report
+
+    first, second = asyncio.run(scenario())
+    grown = [
+        tuple(sum(getattr(arm, name) for arm in report.arms) for report in (first, second))
+        for name in ("pages", "clicks", "assigned_units")
+    ]
+    assert grown == [(240, 244), (80, 82), (120, 121)]
+    assert first.log_digest != second.log_digest
+
+
+def test_the_window_reaches_the_report(running: RegisteredExperiment, serve: Serve) -> None:
+    assert running.started is not None
+    start_time, end_time = (at(running.started + timedelta(milliseconds=n)) for n in (40, 200))
+    (report,) = ask(
+        serve,
+        pb.GetLiftReportRequest(experiment=NAME, start_time=start_time, end_time=end_time),
     )
-    report = ask(random_log(11))(request)
-    assert (report.start_time, report.end_time) == (at(10), at(19))
+    assert report.start_time == start_time
+    assert report.end_time == at(running.started + timedelta(milliseconds=199))
+    assert sum(arm.pages for arm in report.arms) == 160
+
+
+def test_an_experiment_that_never_ran_says_so(serve: Serve) -> None:
+    with pytest.raises(aio.AioRpcError) as caught:
+        ask(serve, pb.GetLiftReportRequest(experiment=NAME))
+    assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+    assert "never ran" in str(caught.value.details())
 
 
 @pytest.mark.parametrize(
     ("request_", "code", "field"),
     [
+        pytest.param(pb.GetLiftReportRequest(), "INVALID_ARGUMENT", "experiment", id="no-name"),
         pytest.param(
-            lift_pb2.GetLiftReportRequest(),
-            grpc.StatusCode.INVALID_ARGUMENT,
-            "experiment",
-            id="no-name",
+            pb.GetLiftReportRequest(experiment="other"), "NOT_FOUND", "experiment", id="unknown"
         ),
         pytest.param(
-            lift_pb2.GetLiftReportRequest(experiment="other"),
-            grpc.StatusCode.NOT_FOUND,
-            "experiment",
-            id="unknown",
-        ),
-        pytest.param(
-            lift_pb2.GetLiftReportRequest(experiment="student-vs-bm25"),
-            grpc.StatusCode.FAILED_PRECONDITION,
+            pb.GetLiftReportRequest(
+                experiment=NAME,
+                start_time=at(datetime(2025, 3, 1, tzinfo=UTC)),
+                end_time=at(datetime(2025, 3, 2, tzinfo=UTC)),
+            ),
+            "FAILED_PRECONDITION",
             "experiment",
             id="no-pages",
         ),
         pytest.param(
-            lift_pb2.GetLiftReportRequest(
-                experiment="student-vs-bm25", start_time=at(5), end_time=at(5)
+            pb.GetLiftReportRequest(
+                experiment=NAME,
+                start_time=at(datetime(2025, 3, 1, tzinfo=UTC)),
+                end_time=at(datetime(2025, 3, 1, tzinfo=UTC)),
             ),
-            grpc.StatusCode.INVALID_ARGUMENT,
+            "INVALID_ARGUMENT",
             "end_time",
             id="empty-window",
         ),
         pytest.param(
-            lift_pb2.GetLiftReportRequest(
-                experiment="student-vs-bm25", end_time=Timestamp(seconds=2**60)
-            ),
-            grpc.StatusCode.INVALID_ARGUMENT,
+            pb.GetLiftReportRequest(experiment=NAME, end_time=Timestamp(seconds=2**60)),
+            "INVALID_ARGUMENT",
             "end_time",
             id="no-instant",
         ),
+        pytest.param(
+            pb.GetLiftReportRequest(experiment=NAME, start_time=Timestamp(nanos=-5)),
+            "INVALID_ARGUMENT",
+            "start_time",
+            id="no-nanoseconds",
+        ),
     ],
 )
+@pytest.mark.usefixtures("running")
 def test_a_bad_request_names_the_field(
-    request_: lift_pb2.GetLiftReportRequest,
-    code: grpc.StatusCode,
-    field: str,
-    write_log: Log,
-    ask: Callable[[EventTables], Ask],
+    request_: pb.GetLiftReportRequest, code: str, field: str, serve: Serve
 ) -> None:
     with pytest.raises(aio.AioRpcError) as caught:
-        ask(write_log())(request_)
-    assert caught.value.code() == code
+        ask(serve, request_)
+    assert caught.value.code() is grpc.StatusCode[code]
     assert [violation.field for violation in violations_of(caught.value)] == [field]

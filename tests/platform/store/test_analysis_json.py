@@ -90,7 +90,10 @@ def test_what_is_wrong_is_named_by_its_path(content: object, field: str, says: s
 @pytest.mark.parametrize("key", ["alpha", "power"])
 def test_a_zero_that_the_protocol_would_read_as_the_default_is_refused(key: str) -> None:
     (found,) = violations({key: 0})
-    assert (found.field, found.description) == (f"analysis.{key}", "0 is not allowed, must be above 0")
+    assert (found.field, found.description) == (
+        f"analysis.{key}",
+        "0 is not allowed, must be above 0",
+    )
 
 
 def test_zero_parts_are_refused_too() -> None:

@@ -217,9 +217,7 @@ WITH_PLAN = {
 def test_the_formats_say_the_same_of_the_analysis(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_text(WITH_PLAN[name])
-    experiment = check_experiment(
-        read_experiment_file(path), now=datetime(2030, 1, 1, tzinfo=UTC)
-    )
+    experiment = check_experiment(read_experiment_file(path), now=datetime(2030, 1, 1, tzinfo=UTC))
     assert experiment.primary_metric == "deep_clicks"
     assert experiment.analysis == AnalysisPlan(
         secondary_metrics=("user_ctr", "page_ctr"),
@@ -257,7 +255,8 @@ def test_without_an_analysis_the_plan_is_the_default(tmp_path: Path) -> None:
     ("content", "wrong"),
     [
         (
-            '[analysis]\nalfa = 1\nplanned_units = true\n[[analysis.guardrails]]\nmetric = "latency"',
+            "[analysis]\nalfa = 1\nplanned_units = true\n"
+            '[[analysis.guardrails]]\nmetric = "latency"',
             {
                 "analysis.alfa": "is no known key",
                 "analysis.planned_units": "cannot be read: input should be a valid integer",

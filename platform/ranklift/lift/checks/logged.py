@@ -34,11 +34,13 @@ def fallback_share(usable: pl.DataFrame, arms: Sequence[str]) -> Check:
 def clicks_without_dwell(usable: pl.DataFrame, arms: Sequence[str]) -> Check:
     """Return the check that all arms lost the same share of dwell events."""
     name = "clicks_without_dwell"
-    if not {"clicks", "clicks_with_dwell"}.issubset(usable.columns):
+    # A log that only tells whether a page was clicked has one dwell a clicked page at most.
+    clicked = next((n for n in ("clicks", "clicked_pages") if n in usable.columns), None)
+    if clicked is None or "clicks_with_dwell" not in usable.columns:
         return Check(name, True, None, "The log does not tell lost dwells: not checked.")
     if not usable["clicks_with_dwell"].sum():
         return Check(name, True, None, "No click has a dwell: not checked.")
-    part, clicks = pl.col("clicks") - pl.col("clicks_with_dwell"), pl.col("clicks")
+    part, clicks = pl.col(clicked) - pl.col("clicks_with_dwell"), pl.col(clicked)
     return equal_shares(
         name,
         "Share of clicks without any dwell event",
