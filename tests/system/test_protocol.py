@@ -146,7 +146,7 @@ def test_a_whole_experiment_by_reflection(
     assert clicked_arms == {"control", "challenger"}
     assert sum(int(arm["pages"]) for arm in report["arms"]) == 40
     assert sum(int(arm["clicks"]) for arm in report["arms"]) == 20
-    assert {lift["metric"] for lift in report["lifts"]} == {
+    assert {lift["metric"] for lift in report["lifts"]} >= {
         "page_ctr",
         "user_ctr",
         "dwell_per_click",

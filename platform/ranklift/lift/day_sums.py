@@ -50,13 +50,17 @@ def day_sums(
 
 
 def users_before(
-    events: EventTables, *, start: datetime | None = None, end: datetime | None = None
+    events: EventTables,
+    experiment: str,
+    *,
+    start: datetime | None = None,
+    end: datetime | None = None,
 ) -> pl.DataFrame:
-    """Return the sums per user and day of the pages shown in [start, end), whatever the experiment.
+    """Return the sums per user and day of the pages shown in [start, end) outside an experiment.
 
     The columns are those of `days.unit_days`.
     """
-    rows = pages_of_users(events, start=start, end=end)
+    rows = pages_of_users(events, outside=experiment, start=start, end=end)
     return unit_days(rows.rows, measures=rows.measures)
 
 

@@ -62,17 +62,20 @@ def event_pages(
 def pages_of_users(
     events: EventTables,
     *,
+    outside: str,
     start: datetime | None = None,
     end: datetime | None = None,
     examination: Sequence[float] = DEFAULT_EXAMINATION,
 ) -> PageRows:
-    """Return all pages shown to known users, in whatever experiment or none.
+    """Return all pages shown to known users, in any experiment or none but in the one `outside`.
 
-    Like `event_pages`, with the user as the unit and an empty arm.
+    Like `event_pages`, with the user as the unit and an empty arm. What an experiment did must not
+    explain its effect away, even where a wrong clock puts its pages before its start.
     """
+    own = pl.col("assignments").list.eval(pl.element().struct.field("experiment") == outside)
     shown = (
         _between(events.pages, start, end)
-        .filter(pl.col("user_id").fill_null("") != "")
+        .filter(pl.col("user_id").fill_null("") != "", ~own.list.any().fill_null(False))
         .select(*_PAGE_COLUMNS, unit_id="user_id", arm=pl.lit(""))
     )
     return _page_rows(shown, events, examination)

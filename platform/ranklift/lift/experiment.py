@@ -46,7 +46,9 @@ def lift_report(
     return _report(
         registered,
         [day_sums(events, registered.experiment.name, start=start, end=end)],
-        [] if began is None else [users_before(events, start=began[0], end=began[1])],
+        []
+        if began is None
+        else [users_before(events, registered.experiment.name, start=began[0], end=began[1])],
         (start, end),
         _subject(registered, now, recompute),
     )
@@ -75,7 +77,7 @@ def refreshed_report(
         [_day_sums(day, name, start, end, kept) for day in days if _touches(day, start, end)],
         []
         if began is None
-        else [_users_before(day, began, kept) for day in days if _touches(day, *began)],
+        else [_users_before(day, name, began, kept) for day in days if _touches(day, *began)],
         (start, end),
         _subject(registered, now, recompute),
     )
@@ -94,15 +96,16 @@ def _day_sums(
     return DaySums(**kept.of(f"experiment-{experiment}", day, make))
 
 
-def _users_before(day: EventDay, period: tuple[datetime, datetime], kept: KeptDays) -> pl.DataFrame:
+def _users_before(
+    day: EventDay, experiment: str, period: tuple[datetime, datetime], kept: KeptDays
+) -> pl.DataFrame:
     start, end = period
-    # Whole days serve all experiments. The first and the last day do not end where the period
-    # does; they are kept as well, for the period never changes.
-    whole = _inside(day, start, end)
-    subject = "users" if whole else f"users-{start:%Y%m%dT%H%M%S.%f}"
-    return kept.of(subject, day, lambda: {"users": users_before(day.frames, start=start, end=end)})[
-        "users"
-    ]
+
+    def make() -> dict[str, pl.DataFrame]:
+        return {"users": users_before(day.frames, experiment, start=start, end=end)}
+
+    # The period of an experiment never changes, so its first and last day are kept as well.
+    return kept.of(f"before-{experiment}", day, make)["users"]
 
 
 def _touches(day: EventDay, start: datetime | None, end: datetime | None) -> bool:

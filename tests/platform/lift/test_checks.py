@@ -283,6 +283,13 @@ def test_pages_before_the_start_or_after_now_fail_their_check() -> None:
     assert "1 units have pages after now" in late.detail
 
 
+def test_pages_that_all_lie_before_the_start_are_a_replay() -> None:
+    units = visits([(0, 1)], [(0, 3)])
+    check = page_times(units, not_before=T0 + timedelta(days=9), now=T0 + timedelta(days=10))
+    assert check.passed
+    assert "a replay" in check.detail
+
+
 def test_clocks_that_differ_by_seconds_pass() -> None:
     units = visits([(0, 0)], [(0, 0)])
     assert page_times(units, not_before=T0 + timedelta(hours=9, seconds=20), now=None).passed

@@ -66,11 +66,11 @@ def test_days_add_up_to_the_whole_log_in_any_order(seed: int, turn: bool) -> Non
     days = by_day(events)
     if turn:
         days.reverse()
-    whole = add_up([day_sums(events, NAME)], [users_before(before)])
+    whole = add_up([day_sums(events, NAME)], [users_before(before, NAME)])
     assert_same(
         add_up(
             [day_sums(day.frames, NAME) for day in days],
-            [users_before(day.frames) for day in by_day(before)],
+            [users_before(day.frames, NAME) for day in by_day(before)],
         ),
         whole,
     )
@@ -99,7 +99,7 @@ def test_a_unit_that_met_several_arms_of_another_experiment_is_in_none() -> None
 
 
 def test_a_user_without_a_past_is_new(write_log: Log) -> None:
-    before = users_before(write_log(("ada", "x", "30s"), ("ada", "y", ""), experiment="old"))
+    before = users_before(write_log(("ada", "x", "30s"), ("ada", "y", ""), experiment="old"), NAME)
     sums = add_up(
         [day_sums(write_log(("ada", "control", ""), ("bob", "student", "")), NAME)], [before]
     )
@@ -121,8 +121,16 @@ def test_users_before_are_counted_whatever_the_experiment_and_only_when_known(
 ) -> None:
     log = write_log(("ada", "x", ""), ("", "x", ""), ("bob", "y", ""), experiment="old")
     nobody = pl.when(pl.col("user_id") != "bob").then("user_id")
-    found = users_before(tables(log.pages.with_columns(user_id=nobody), log.clicks, log.dwells))
+    found = users_before(
+        tables(log.pages.with_columns(user_id=nobody), log.clicks, log.dwells), NAME
+    )
     assert found["unit_id"].to_list() == ["ada"]
+
+
+def test_what_an_experiment_did_is_not_the_past_of_its_users(write_log: Log) -> None:
+    """Else a replayed experiment, whose pages lie before its start, would explain itself away."""
+    log = write_log(("ada", "control", "30s"), ("bob", "student", ""))
+    assert users_before(log, NAME).is_empty()
 
 
 def test_only_pages_of_the_window_are_summed(write_log: Log) -> None:
@@ -131,5 +139,5 @@ def test_only_pages_of_the_window_are_summed(write_log: Log) -> None:
     sums: DaySums = day_sums(log, NAME, **window)
     assert sums.units["pages"].to_list() == [2]
     assert sums.dwells.height == 2
-    assert users_before(log, **window)["pages"].to_list() == [2]
+    assert users_before(log, "elsewhere", **window)["pages"].to_list() == [2]
     assert day_sums(log, NAME, end=T0).met.is_empty()

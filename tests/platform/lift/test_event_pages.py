@@ -152,13 +152,13 @@ def test_all_pages_of_a_user_count_for_him_in_any_experiment_or_none(
         pl.concat([elsewhere.clicks, nowhere.clicks, now.clicks]),
         pl.concat([elsewhere.dwells, nowhere.dwells, now.dwells]),
     )
-    before = sums_of(pages_of_users(events, end=T0 + timedelta(days=1)))
+    before = sums_of(pages_of_users(events, outside="x", end=T0 + timedelta(days=1)))
     assert before.select("unit_id", *COUNTS).rows() == [
         ("ada", 2, 1, 2, 2, 40_000, 1),
         ("dan", 1, 0, 1, 1, 3_000, 1),
     ]
     window: dict[str, Any] = {"start": T0 + timedelta(hours=1), "end": T0 + timedelta(days=1)}
-    assert sums_of(pages_of_users(events, **window)).is_empty()
+    assert sums_of(pages_of_users(events, outside="x", **window)).is_empty()
 
 
 def test_the_arms_that_a_unit_met_elsewhere_are_told(write_log: Log, tables: Log) -> None:

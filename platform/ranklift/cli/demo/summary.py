@@ -53,7 +53,7 @@ def _experiment(outcome: Outcome) -> dict[str, Any]:
         "valid": report.valid,
         "verdict": report.verdict.sentence,
         "sample_ratio_p_value": sample_ratio_p_value(report),
-        "checks": [asdict(check) for check in report.checks],
+        "checks": {check.name: check.passed for check in report.checks},
         "arms": [asdict(arm) for arm in report.arms],
         "metrics": {
             lift.metric: {"arm": lift.arm, **_found(lift.found)}

