@@ -104,58 +104,34 @@ ENGINES: Mapping[str, str] = {
 REFRESH = """
 import json, sys, time
 from pathlib import Path
-import narwhals as nw
 import polars as pl
-from ranklift.lift.columns import NEWCOMER, columns_of, supported, with_columns
-from ranklift.lift.metrics import METRICS
-from ranklift.lift.tally import Tally, UnitColumns
-from ranklift.lift.unit_layout import Layout
+from ranklift.lift.live import LiveLift
 
-folder, text = Path(sys.argv[1]), sys.argv[3] == "text"
-measures = ("pages", "clicked_pages", "clicks", "dwell_ms", "dwell_count")
-constants = ("pre_pages", "pre_clicked_pages", "pre_clicks")
-metrics = [METRICS[name] for name in sys.argv[2].split(",")]
-before = [metric for metric in metrics if supported(metric, constants, "pre_")]
+folder, names, text = Path(sys.argv[1]), sys.argv[2].split(","), sys.argv[3] == "text"
+named = pl.format("user-{}", "user_id") if text else pl.col("user_id")
 
-def read(pattern):
-    rows = pl.scan_parquet(folder / pattern).select(
-        "arm", *constants, "clicks",
-        unit_id=pl.format("user-{}", "user_id") if text else "user_id",
-        pages=pl.lit(1, pl.Int8), clicked_pages=pl.col("clicks") > 0,
-        dwell_ms=(pl.col("dwell_seconds") * 1000).round().cast(pl.Int64), dwell_count="clicks")
-    return rows.collect()
+def pages(pattern):
+    return pl.scan_parquet(folder / pattern).with_columns(user_id=named)
 
-def add(units):
-    frame = with_columns(nw.from_native(units, eager_only=True), metrics)
-    return with_columns(frame, before, prefix="pre_").to_native()
+def live():
+    return LiveLift({"control": 1, "student": 1}, primary=names[0], metrics=names)
 
-names = [name for metric in metrics for name in columns_of(metric)]
-names += [name for metric in before for name in columns_of(metric, "pre_")] + [NEWCOMER]
-columns = UnitColumns(tuple(dict.fromkeys(name for name in names if name)), add)
-first = read("pages-*.parquet")
-layout = Layout(dict(first.schema), measures, constants)
-tally = Tally(layout, columns)
-began = time.perf_counter()
-for at in range(0, first.height, 1 << 18):
-    tally.add(first[at : at + (1 << 18)])
-counted = time.perf_counter() - began
-times = []
-for path in sorted(folder.glob("new-*.parquet")):
+def timed(work):
     began = time.perf_counter()
-    tally.add(read(path.name))
-    times.append(time.perf_counter() - began)
-began = time.perf_counter()
-tally.save(folder / "tally.arrow")
-saved = time.perf_counter() - began
-began = time.perf_counter()
-loaded = Tally.load(folder / "tally.arrow", columns)
-restored = time.perf_counter() - began
-for arm in ("control", "student"):
-    kept, anew = tally.moments(arm), loaded.moments(arm)
-    assert kept.count == anew.count
-    assert abs(kept.mean - anew.mean).max() <= 1e-9 * abs(anew.mean).max()
-print(json.dumps({"refresh": times, "count": counted, "save": saved, "load": restored,
-                  "columns": len(columns.names)}))
+    work()
+    return time.perf_counter() - began
+
+def refresh(path):
+    first.add(pages(path.name))
+    return first.lifts(), first.sample_ratio()
+
+first, second, state = live(), live(), folder / "live.arrow"
+counted = sum(timed(lambda: first.add(pages(path.name))) for path in folder.glob("pages-*.parquet"))
+times = [timed(lambda: refresh(path)) for path in sorted(folder.glob("new-*.parquet"))]
+saved, restored = timed(lambda: first.save(state)), timed(lambda: second.restore(state))
+for kept, anew in zip(first.lifts(), second.lifts(), strict=True):
+    assert abs(kept.found.p_value - anew.found.p_value) <= 1e-9 * anew.found.p_value
+print(json.dumps({"refresh": times, "count": counted, "save": saved, "load": restored}))
 """
 
 
@@ -305,9 +281,9 @@ def _refresh_table(refreshes: Mapping[str, Mapping[str, object]], users: int) ->
     lines = [
         f"## A refresh after {NEW_PAGES:,} new pages",
         "",
-        f"`lift.tally`, {users:,} known users: from the Parquet file with the new pages to the "
-        f"moments of all columns of the same metrics, {REFRESHES} times (target: 50 ms). Beside "
-        "it what counting all pages costs, and writing and reading the state.",
+        f"`LiveLift`, {users:,} known users: from the Parquet file with the new pages to the lifts "
+        f"of the same metrics and the sample-ratio check, {REFRESHES} times (target: 50 ms). "
+        "Beside it what counting all pages costs, and writing and reading the state.",
         "",
         "| user ids | refresh, median | largest | all pages | save | load |",
         "|---|---|---|---|---|---|",

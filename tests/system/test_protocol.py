@@ -100,7 +100,7 @@ def test_a_whole_experiment_by_reflection(
         for text in ground.lists([query])[0].documents
     ]
     clicked_arms = set()
-    for user in range(40):
+    for user in range(80):
         page = stranger.call(
             "RankingService",
             "Rank",
@@ -144,8 +144,8 @@ def test_a_whole_experiment_by_reflection(
     report = stranger.call("LiftService", "GetLiftReport", {"experiment": "x"})["report"]
 
     assert clicked_arms == {"control", "challenger"}
-    assert sum(int(arm["pages"]) for arm in report["arms"]) == 40
-    assert sum(int(arm["clicks"]) for arm in report["arms"]) == 20
+    assert sum(int(arm["pages"]) for arm in report["arms"]) == 80
+    assert sum(int(arm["clicks"]) for arm in report["arms"]) == 40
     assert {lift["metric"] for lift in report["lifts"]} >= {
         "page_ctr",
         "user_ctr",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import polars as pl
@@ -11,11 +10,10 @@ import polars as pl
 from ranklift.lift.columns import sums_of
 from ranklift.lift.days import busiest_day, unit_days
 from ranklift.lift.flat import read_flat
-from ranklift.lift.measures import MEASURES, PRE
 from ranklift.lift.pages import PageRows, collect
 from ranklift.lift.plan_checks import plan_violations
 from ranklift.lift.report import report_of
-from ranklift.lift.subject import Metrics, Subject, Sums, metrics_of, parts_of_one
+from ranklift.lift.subject import Subject, Sums, metrics_of, parts_of_one
 from ranklift.lift.sums import unit_sums
 from ranklift.lift.values import LiftReport
 from ranklift.store.analysis import AnalysisPlan, Horizon
@@ -67,7 +65,11 @@ def analyze(
                 f"{', '.join(log.segments) or 'none'}",
             )
     if metrics is not None:
-        log = _only(log, metrics_of(primary, plan, sums, metrics))
+        used = {name for m in metrics_of(primary, plan, sums, metrics).all for name in sums_of(m)}
+        # The check for lost dwells, which look like a lift, needs these.
+        if any("dwell" in name for name in used):
+            used |= {"clicks_with_dwell", "clicks" if "clicks" in log.measures else "clicked_pages"}
+        log = log.with_only(used)
     summed = _sums(log, tuple(dict.fromkeys(segments)), details)
     arms = _arms(summed.units, control, shares)
     fixed = plan.horizon is Horizon.FIXED and not plan.planned_units
@@ -80,22 +82,6 @@ def analyze(
         finished=fixed,
     )
     return report_of(subject, summed, only=metrics)
-
-
-def _only(log: PageRows, metrics: Metrics) -> PageRows:
-    """Return the log without the measures that no metric is made of."""
-    used = {name for metric in metrics.all for name in sums_of(metric)}
-    # The check for lost dwells, which look like a lift, needs these.
-    if any("dwell" in name for name in used):
-        used |= {"clicks_with_dwell", "clicks" if "clicks" in log.measures else "clicked_pages"}
-    kept = (name for name in log.measures if name in used or name == "pages")
-    # A pre-period sum of a measure adjusts metrics of that measure; any other one adjusts all.
-    unused = {PRE + name for name in MEASURES if name not in used}
-    return replace(
-        log,
-        measures=tuple(kept),
-        constants=tuple(name for name in log.constants if name not in unused),
-    )
 
 
 def _sums(log: PageRows, segments: tuple[str, ...], details: bool) -> Sums:

@@ -99,22 +99,44 @@ def moments_of(units: pl.DataFrame, metric: Metric, method: Method) -> Moments:
 
 def values_of(units: pl.DataFrame, metric: Metric, method: Method) -> Floats:
     """Return a metric's columns, shape (units, `method.columns(metric)`)."""
+    values = with_values(units, [metric], method)
+    return values.select(value_columns(metric, method)).to_numpy()
+
+
+def value_columns(metric: Metric, method: Method) -> list[str]:
+    """Return the names that `method.columns(metric)` have in `with_values`.
+
+    Columns of one name are the same for all metrics, but who is new depends on what a metric is
+    adjusted for.
+    """
+    return [
+        f"{name} of {metric.name}" if name == NEWCOMER else name for name in method.columns(metric)
+    ]
+
+
+def with_values(units: pl.DataFrame, metrics: Sequence[Metric], method: Method) -> pl.DataFrame:
+    """Return unit sums with the columns of all `metrics` (`value_columns`) beside them."""
     frame = nw.from_native(units, eager_only=True)
-    frame = with_columns(frame, [metric], method.thresholds)
-    covariates = method.covariates.get(metric.name, ())
-    if covariates:
-        own = [metric] if supported(metric, units.columns, PRE) else []
-        frame = with_columns(frame, own, method.thresholds, PRE)
+    lacking, adjusted, used = [], [], []
+    for metric in metrics:
+        covariates = method.covariates.get(metric.name, ())
         if Covariate(NEWCOMER) in covariates:
-            # Other covariates than the metric's own may be missing too.
-            lacks = nw.from_native(units, eager_only=True).select(
-                lacks_any(_sums_behind(covariates, metric)).alias(NEWCOMER)
-            )
-            frame = frame.with_columns(lacks[NEWCOMER])
+            lacks = lacks_any(_sums_behind(covariates, metric))
+            lacking.append(lacks.alias(f"{NEWCOMER} of {metric.name}"))
+        if covariates and supported(metric, units.columns, PRE):
+            adjusted.append(metric)
+        used += [one.numerator for one in covariates if one.numerator in units.columns]
+    # First, since what is missing counts as 0 afterwards.
+    if lacking:
+        frame = frame.with_columns(lacking)
+    frame = with_columns(frame, metrics, method.thresholds)
+    if adjusted:
+        frame = with_columns(frame, adjusted, method.thresholds, PRE)
+    if used:
         frame = frame.with_columns(
-            nw.col(covariate.numerator).cast(nw.Float64).fill_null(0.0) for covariate in covariates
+            nw.col(name).cast(nw.Float64).fill_null(0.0) for name in dict.fromkeys(used)
         )
-    return frame.to_native().select(method.columns(metric)).to_numpy()
+    return frame.to_native()
 
 
 def measure(

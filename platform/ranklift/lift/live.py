@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from ranklift.lift.columns import sums_of, supported
-from ranklift.lift.comparing import Method, covariates_for, values_of
+from ranklift.lift.comparing import Method, covariates_for, value_columns, with_values
 from ranklift.lift.flat import read_flat
 from ranklift.lift.moments import Moments
 from ranklift.lift.pages import collect
 from ranklift.lift.sample_ratio import sample_ratio
 from ranklift.lift.subject import Metrics, Subject, metrics_of, parts_of_one
 from ranklift.lift.tally import Tally, UnitColumns
+from ranklift.lift.tally_file import read_units
 from ranklift.lift.tested import lifts_between
 from ranklift.lift.unit_layout import Layout
 from ranklift.lift.values import Check, MetricLift
 from ranklift.store.analysis import AnalysisPlan, Metric
-from ranklift.v1.errors import InvalidRequest
+from ranklift.v1.errors import InvalidRequest, NotReady
 
 
 class LiveLift:
@@ -62,13 +63,15 @@ class LiveLift:
         """
         own = {name for metric in self._subject.plan.metrics for name in sums_of(metric)}
         log = read_flat(pages, measures=sorted(own))
+        metrics = self._metrics((*log.measures, *log.constants))
+        log = log.with_only({name for metric in metrics.all for name in sums_of(metric)})
         sums = (*log.measures, *log.constants)
         rows = collect(log.rows.select("unit_id", "arm", *sums)).with_columns(
             pl.col("arm").cast(pl.String)
         )
         if self._counted is None:
             layout = Layout(rows.schema, log.measures, log.constants)
-            self._counted = _Counted.of(self._metrics(sums), sums, layout, self._subject)
+            self._counted = _Counted.of(metrics, sums, layout, self._subject)
         self._counted.tally.add(rows)
 
     def lifts(self) -> tuple[MetricLift, ...]:
@@ -87,6 +90,28 @@ class LiveLift:
             counts = {arm: self._counted.tally.moments(arm).count for arm in counts}
         return sample_ratio(counts, self._subject.shares)
 
+    def save(self, path: Path) -> None:
+        """Write what was added to a file, all or nothing; `restore` reads it.
+
+        Raises:
+            NotReady: no page was added yet.
+        """
+        if self._counted is None:
+            raise NotReady.of("pages", "none were added yet; there is nothing to save")
+        self._counted.tally.save(path)
+
+    def restore(self, path: Path) -> None:
+        """Go on from what was saved, in place of what was added here.
+
+        Raises:
+            UnreadableTally: the file is damaged or of another version; add the pages again.
+        """
+        _, layout = read_units(path)
+        sums = (*layout.measures, *layout.constants)
+        counted = _Counted.of(self._metrics(sums), sums, layout, self._subject)
+        counted.tally = Tally.load(path, counted.columns)
+        self._counted = counted
+
     def _metrics(self, sums: Sequence[str]) -> Metrics:
         return metrics_of(self._subject.primary_metric, self._subject.plan, sums, self._named)
 
@@ -100,19 +125,14 @@ class _Counted:
         self.metrics = metrics
         self.sums = sums
         self.method = method
-        # Each metric's columns stand together: those of two metrics may share a name.
         known = [metric for metric in metrics.all if supported(metric, sums)]
-        self._places: dict[str, slice] = {}
-        for metric in known:
-            start = max((place.stop for place in self._places.values()), default=0)
-            self._places[metric.name] = slice(start, start + len(method.columns(metric)))
-        names = tuple(f"{m.name}: {column}" for m in known for column in method.columns(m))
-
-        def columns(units: pl.DataFrame) -> pl.DataFrame:
-            values = [values_of(units, metric, method) for metric in known]
-            return pl.DataFrame(np.hstack(values), schema=list(names))
-
-        self.tally = Tally(layout, UnitColumns(names, columns))
+        names = {metric.name: value_columns(metric, method) for metric in known}
+        columns = tuple(dict.fromkeys(name for of_one in names.values() for name in of_one))
+        self._places = {
+            metric: [columns.index(name) for name in of_one] for metric, of_one in names.items()
+        }
+        self.columns = UnitColumns(columns, lambda units: with_values(units, known, method))
+        self.tally = Tally(layout, self.columns)
 
     @classmethod
     def of(

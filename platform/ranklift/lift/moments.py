@@ -76,9 +76,9 @@ class Moments:
             self.m2 + other.m2 + np.outer(delta, delta) * (self.count * other.count / count),
         )
 
-    def along(self, places: slice, columns: tuple[str, ...]) -> Moments:
+    def along(self, places: Sequence[int], columns: tuple[str, ...]) -> Moments:
         """Return the moments of the columns at `places`, under the names `columns`."""
-        return Moments(columns, self.count, self.mean[places], self.m2[places, places])
+        return Moments(columns, self.count, self.mean[places], self.m2[np.ix_(places, places)])
 
     def mean_of(self, column: str) -> float:
         return float(self.mean[self.columns.index(column)])

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import narwhals as nw
 import polars as pl
 
-from ranklift.lift.measures import BILLIONTHS, MEASURES
+from ranklift.lift.measures import BILLIONTHS, MEASURES, PRE
 from ranklift.v1.errors import InvalidRequest
 
 Rows = nw.LazyFrame[Any]
@@ -40,6 +40,18 @@ class PageRows:
     constants: tuple[str, ...] = ()
     segments: tuple[str, ...] = ()
     dwells: Rows | None = None
+
+    def with_only(self, sums: Collection[str]) -> PageRows:
+        """Return the same pages without the measures that are not in `sums`, but "pages".
+
+        A pre-period sum of a measure goes with it; every other constant stays.
+        """
+        unused = {PRE + name for name in MEASURES if name not in sums}
+        return replace(
+            self,
+            measures=tuple(name for name in self.measures if name in sums or name == "pages"),
+            constants=tuple(name for name in self.constants if name not in unused),
+        )
 
 
 def collect(frame: Rows) -> pl.DataFrame:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
 
 from ranklift.lift.analysis import analyze
 from ranklift.lift.live import LiveLift
+from ranklift.lift.tally_file import UnreadableTally
 from ranklift.lift.values import Measured, MetricLift, Unavailable
 from ranklift.store.analysis import AnalysisPlan
-from ranklift.v1.errors import InvalidRequest
+from ranklift.v1.errors import InvalidRequest, NotReady
 
 METRICS = ("page_ctr", "user_ctr", "mean_unit_ctr", "dwell_per_click", "dwell_per_page")
 
@@ -41,7 +44,7 @@ def draw(seed: int, pages: int = 4_000, users: int = 400) -> pl.DataFrame:
 
 
 def numbers(lifts: tuple[MetricLift, ...]) -> dict[tuple[str, str], list[float]]:
-    found = {}
+    found: dict[tuple[str, str], list[float]] = {}
     for lift in lifts:
         assert isinstance(lift.found, Measured)
         one = lift.found
@@ -72,6 +75,31 @@ def test_the_lifts_are_those_of_the_whole_log(pieces: int, covariates: bool) -> 
     for key, values in numbers(whole.lifts).items():
         assert found[key] == pytest.approx(values, rel=1e-9)
     assert live.sample_ratio() == next(c for c in whole.checks if c.name == "sample_ratio")
+
+
+def test_what_was_saved_goes_on(tmp_path: Path) -> None:
+    pages, first = draw(3), tmp_path / "a.arrow"
+    whole = LiveLift({"control": 1, "student": 1}, metrics=METRICS)
+    with pytest.raises(NotReady, match="nothing to save"):
+        whole.save(first)
+    whole.add(pages[:3_000])
+    whole.save(first)
+    second = LiveLift({"control": 1, "student": 1}, metrics=METRICS)
+    second.restore(first)
+    for live in (whole, second):
+        live.add(pages[3_000:])
+    for key, values in numbers(whole.lifts()).items():
+        assert numbers(second.lifts())[key] == pytest.approx(values, rel=1e-12)
+
+
+def test_a_damaged_file_is_no_state(tmp_path: Path) -> None:
+    path = tmp_path / "a.arrow"
+    live = LiveLift({"control": 1, "student": 1})
+    live.add(draw(4))
+    live.save(path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(UnreadableTally):
+        live.restore(path)
 
 
 def test_before_any_page_there_is_nothing_to_say() -> None:
