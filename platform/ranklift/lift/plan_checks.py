@@ -9,8 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from ranklift.lift.measures import MEASURES
 from ranklift.lift.metrics import METRICS
-from ranklift.store.analysis import AnalysisPlan, Form, Horizon, Metric
-from ranklift.store.analysis_json import MAX_WHOLE
+from ranklift.store.analysis import MAX_WHOLE, AnalysisPlan, Form, Horizon, Metric
 from ranklift.v1.errors import Violation
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")

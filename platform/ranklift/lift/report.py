@@ -164,7 +164,10 @@ def _span(units: pl.DataFrame) -> tuple[datetime | None, datetime | None]:
 def _digest(units: pl.DataFrame) -> str:
     """Return "blake2b:" and 32 hex digits over unit sums, which are in order of arm and unit."""
     digest = hashlib.blake2b(digest_size=16)
-    for name in sorted(units.columns):
+    # In order of arm, so how often each comes says which rows are its own.
+    arms = units.select(pl.col("arm").value_counts(sort=False).struct.unnest()).sort("arm")
+    digest.update(repr(arms.rows()).encode())
+    for name in sorted(set(units.columns) - {"arm"}):
         column = units[name]
         digest.update(name.encode())
         if column.dtype.is_numeric():

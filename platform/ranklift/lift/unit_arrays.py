@@ -26,6 +26,8 @@ from ranklift.lift.unit_layout import (
 from ranklift.v1.errors import InvalidRequest
 
 MOST_ARMS = 10_000
+# Odd, so that multiplying by it loses nothing: 2^64 over the golden ratio.
+MIXER = np.uint64(0x9E3779B97F4A7C15)
 FIRST_PAGE, LAST_PAGE = "first_page_time", "last_page_time"
 
 
@@ -39,6 +41,7 @@ class UnitArrays:
         self._segments = {name: Codes(layout.schema[name]) for name in layout.segments}
         fixed = layout.constants if layout.timed else (*layout.constants, *layout.segments)
         self._constants = {name: np.zeros(0, np.int64) for name in fixed}
+        self._marks = np.zeros(0, np.uint64)
         self._units_with_constants = 0
         # No sum of the measure is larger than this, whatever its unit.
         self._bounds = dict.fromkeys(layout.measures, 0)
@@ -209,18 +212,30 @@ class UnitArrays:
 
     def _keep_constants(self, rows: pl.DataFrame, units: Ints) -> None:
         """Keep the constants of units that come for the first time, and compare all others."""
+        if not self._constants:
+            return
         new = np.flatnonzero(units >= self._units_with_constants)
-        for name, kept in self._constants.items():
-            kept = self._constants[name] = reaching(kept, len(self.units))
-            if name in self._segments:
-                given = segment_codes(rows[name], self._segments[name]).astype(np.int64)
-            else:
-                given = bits(rows[name])
-            kept[units[new]] = given[new]
-            varies = np.flatnonzero(kept.take(units) != given)
-            if len(varies):
-                unit = rows["unit_id"][int(varies[0])]
+        given = {name: self._constant(name, rows) for name in self._constants}
+        # One look-up per page instead of one per constant: of all of them mixed.
+        mixed = np.zeros(len(units), np.uint64)
+        for values in given.values():
+            mixed = (mixed ^ values.view(np.uint64)) * MIXER
+        marks = self._marks = reaching(self._marks, len(self.units))
+        marks[units[new]] = mixed[new]
+        for name, values in given.items():
+            kept = self._constants[name] = reaching(self._constants[name], len(self.units))
+            kept[units[new]] = values[new]
+        varies = np.flatnonzero(marks.take(units) != mixed)
+        for name, values in given.items():
+            differs = varies[self._constants[name].take(units[varies]) != values[varies]]
+            if len(differs):
+                unit = rows["unit_id"][int(differs[0])]
                 raise InvalidRequest.of(
                     name, f'differs between pages of unit "{unit}"; give each unit one value'
                 )
         self._units_with_constants = len(self.units)
+
+    def _constant(self, name: str, rows: pl.DataFrame) -> Ints:
+        if name in self._segments:
+            return segment_codes(rows[name], self._segments[name]).astype(np.int64)
+        return bits(rows[name])

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
 
+# What the narrowest of the protocol's whole numbers holds.
+MAX_WHOLE = 2**31 - 1
+
 
 class Form(StrEnum):
     """How a metric is made of per-unit sums, n for the numerator and d for the denominator."""

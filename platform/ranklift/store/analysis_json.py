@@ -9,13 +9,10 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
 
-from ranklift.store.analysis import AnalysisPlan, Metric
+from ranklift.store.analysis import MAX_WHOLE, AnalysisPlan, Metric
 from ranklift.v1.errors import InvalidRequest, Violation, refuse_if_any
 
 T = TypeVar("T")
-
-# What the narrowest of the protocol's whole numbers holds.
-MAX_WHOLE = 2**31 - 1
 
 
 def read_plan(content: object, field: str = "analysis") -> AnalysisPlan:

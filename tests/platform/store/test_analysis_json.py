@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from tests.platform.plans import plans
 
-from ranklift.store.analysis import AnalysisPlan, Form, Guardrail, Horizon, Metric
-from ranklift.store.analysis_json import MAX_WHOLE, plan_content, read_metrics, read_plan
+from ranklift.store.analysis import MAX_WHOLE, AnalysisPlan, Form, Guardrail, Horizon, Metric
+from ranklift.store.analysis_json import plan_content, read_metrics, read_plan
 from ranklift.v1.errors import InvalidRequest, Violation
 
 METRIC = {
