@@ -6,6 +6,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from ranklift.store.analysis import (
+    MAX_WHOLE,
     AnalysisPlan,
     Direction,
     Form,
@@ -14,7 +15,6 @@ from ranklift.store.analysis import (
     Metric,
     ZeroRule,
 )
-from ranklift.store.analysis_json import MAX_WHOLE
 
 texts = st.text(st.characters(codec="utf-8"), max_size=20)
 parts = st.floats(0, 1, exclude_min=True, exclude_max=True)

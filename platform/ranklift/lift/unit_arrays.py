@@ -41,7 +41,7 @@ class UnitArrays:
         self._segments = {name: Codes(layout.schema[name]) for name in layout.segments}
         fixed = layout.constants if layout.timed else (*layout.constants, *layout.segments)
         self._constants = {name: np.zeros(0, np.int64) for name in fixed}
-        self._marks = np.zeros(0, np.uint64)
+        self._marks = np.zeros(0, np.int64)
         self._units_with_constants = 0
         # No sum of the measure is larger than this, whatever its unit.
         self._bounds = dict.fromkeys(layout.measures, 0)
@@ -220,12 +220,13 @@ class UnitArrays:
         mixed = np.zeros(len(units), np.uint64)
         for values in given.values():
             mixed = (mixed ^ values.view(np.uint64)) * MIXER
+        mark = mixed.view(np.int64)
         marks = self._marks = reaching(self._marks, len(self.units))
-        marks[units[new]] = mixed[new]
+        marks[units[new]] = mark[new]
         for name, values in given.items():
             kept = self._constants[name] = reaching(self._constants[name], len(self.units))
             kept[units[new]] = values[new]
-        varies = np.flatnonzero(marks.take(units) != mixed)
+        varies = np.flatnonzero(marks.take(units) != mark)
         for name, values in given.items():
             differs = varies[self._constants[name].take(units[varies]) != values[varies]]
             if len(differs):

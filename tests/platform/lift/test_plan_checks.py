@@ -10,8 +10,7 @@ import pytest
 
 from ranklift.lift.metrics import METRICS
 from ranklift.lift.plan_checks import plan_violations
-from ranklift.store.analysis import AnalysisPlan, Form, Guardrail, Horizon, Metric
-from ranklift.store.analysis_json import MAX_WHOLE
+from ranklift.store.analysis import MAX_WHOLE, AnalysisPlan, Form, Guardrail, Horizon, Metric
 from ranklift.v1.errors import Violation
 
 OWN = Metric(
