@@ -31,8 +31,8 @@ class LiveLift:
     beside the primary one. For segments, looks over time and a verdict, `analyze` the whole log.
 
     Raises:
-        InvalidRequest: a share is not positive, a metric is unknown, or has a cap: that is a
-            quantile of all units, which every page may move.
+        InvalidRequest: a share is not positive, or a metric is unknown, capped at a quantile of
+            all units, or made of sessions: none of these can be followed page by page.
     """
 
     def __init__(
@@ -52,8 +52,8 @@ class LiveLift:
         )
         self._named = tuple(metrics)
         self._counted: _Counted | None = None
-        # Unknown names and caps are told before any page comes.
-        _uncapped(self._metrics([]))
+        # What cannot be followed is told before any page comes.
+        _refuse_unfollowable(self._metrics([]))
 
     def add(self, pages: Any) -> None:
         """Add pages that were not added before; their columns are those of the first ones.
@@ -148,11 +148,13 @@ class _Counted:
         return self.tally.moments(arm).along(self._places[metric.name], self.method.columns(metric))
 
 
-def _uncapped(metrics: Metrics) -> None:
+def _refuse_unfollowable(metrics: Metrics) -> None:
+    """Refuse metrics that are not made of what each page adds by itself."""
     for metric in metrics.all:
         if metric.cap_quantile is not None:
-            raise InvalidRequest.of(
-                "metrics",
-                f'"{metric.name}" is capped at a quantile of all units, which every page may '
-                "move; analyze the whole log for it",
-            )
+            why = "is capped at a quantile of all units, which every page may move"
+        elif "sessions" in sums_of(metric):
+            why = "counts sessions, and the pages of one may be added apart"
+        else:
+            continue
+        raise InvalidRequest.of("metrics", f'"{metric.name}" {why}; analyze the whole log for it')

@@ -130,6 +130,7 @@ def test_pages_that_are_refused_change_nothing() -> None:
     [
         ({"primary": "happiness"}, '"happiness" is no metric'),
         ({"metrics": ["capped_dwell_per_unit"]}, "capped at a quantile of all units"),
+        ({"metrics": ["sessions_per_unit"]}, "counts sessions"),
         ({"shares": {"control": 1.0}}, "has one arm"),
         ({"shares": {"control": 1.0, "student": 0.0}}, '"student" has 0, must be above 0'),
     ],
