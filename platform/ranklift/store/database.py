@@ -6,6 +6,7 @@ SQLite by default; PostgreSQL by URL, with the same tables and the same reposito
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -23,6 +24,7 @@ from ranklift.v1.errors import InvalidRequest, NotReady, RequestError, Unreachab
 
 # How long a writer of SQLite waits for another one. Writes are a few rows each.
 BUSY_TIMEOUT_MS = 10_000
+_SWITCH_AGAIN_SECONDS = 0.005
 # Any constant of ours: two upgrades of one PostgreSQL database queue up on it.
 _UPGRADE_LOCK = 7_265_742
 _WRITES = "ranklift_writes"
@@ -154,12 +156,28 @@ def _unreachable(engine: Engine, error: OperationalError) -> RequestError:
 def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
     # The driver must not begin transactions by itself: `_begin_sqlite` does.
     connection.isolation_level = None
-    for pragma in (
-        "foreign_keys = ON",
-        "journal_mode = WAL",
-        f"busy_timeout = {BUSY_TIMEOUT_MS}",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+    connection.execute("PRAGMA foreign_keys = ON")
+    _write_ahead(connection)
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Switch a file to its write-ahead log, in which readers and the writer share it.
+
+    The file stays in that mode, so only its first users do more here than look. Two of them at
+    once would wait for each other for ever, so SQLite refuses one at once, whatever the busy
+    timeout says; by the time it tries again, the other one has switched.
+    """
+    gives_up = time.monotonic() + BUSY_TIMEOUT_MS / 1_000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > gives_up:
+                raise
+            time.sleep(_SWITCH_AGAIN_SECONDS)
+        else:
+            return
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -77,6 +78,28 @@ def test_upgrades_at_the_same_time_end_in_one_schema(empty_url: str) -> None:
     with ThreadPoolExecutor(4) as pool:
         assert set(pool.map(upgrade, [empty_url] * 4)) == {needed_schema()}
     open_registry(empty_url).close()
+
+
+def test_first_users_of_a_sqlite_file_wait_for_each_other(tmp_path: Path) -> None:
+    """SQLite refuses at once one of two that switch a new file to its write-ahead log.
+
+    Without waiting, each of these meetings has a refusal in about one of twenty.
+    """
+
+    def meet(url: str, together: threading.Barrier) -> str:
+        engine = open_engine(url)
+        together.wait()
+        with engine.connect() as connection:
+            mode: str = connection.execute(text("PRAGMA journal_mode")).scalar_one()
+        engine.dispose()
+        return mode
+
+    with ThreadPoolExecutor(8) as pool:
+        for meeting in range(100):
+            url = f"sqlite:///{tmp_path}/{meeting}.db"
+            together = threading.Barrier(8)
+            modes = pool.map(lambda _, url=url, all_=together: meet(url, all_), range(8))
+            assert set(modes) == {"wal"}
 
 
 def test_an_empty_database_names_the_command_to_run(empty_url: str) -> None:
