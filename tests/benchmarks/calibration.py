@@ -15,6 +15,7 @@ import polars as pl
 from ranklift.cli.collections import Ground, ranking_of, synthetic_ground, text_of
 from ranklift.lift.experiment import lift_report
 from ranklift.lift.values import Measured
+from ranklift.rankers.base import score_texts
 from ranklift.rankers.bm25 import BM25, collect
 from ranklift.simulator.synthetic import QUICK
 from ranklift.simulator.truth import true_lifts
@@ -119,7 +120,7 @@ def _rankings(ground: Ground) -> tuple[Rankings, Rankings]:
     control, challenger = {}, {}
     for number, (query_id, documents) in enumerate(ground.candidates.items()):
         texts = [text_of(ground.collection, document) for document in documents]
-        scores = bm25.score(ground.collection.queries[query_id], texts).values.tolist()
+        scores = score_texts(bm25, ground.collection.queries[query_id], texts).values.tolist()
         control[query_id] = ranking_of(documents, scores)
         grades = [float(ground.collection.grade(query_id, d)) for d in documents]
         ideal = number % IDEAL_QUERIES == 0

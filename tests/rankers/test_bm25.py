@@ -7,7 +7,7 @@ import bm25s
 import numpy as np
 import pytest
 
-from ranklift.rankers.base import ClickedText, Text
+from ranklift.rankers.base import ClickedText, Text, score_texts
 from ranklift.rankers.bm25 import build_bm25, load_bm25, tokenize
 from ranklift.v1.errors import InvalidRequest, NotFound
 
@@ -26,7 +26,7 @@ def test_scores_are_those_of_bm25s_on_the_indexed_documents(
     for query in [clicks[0].query, clicks[1].document.body, "cbaba cbaba cbaba ababo"]:
         expected = peer.get_scores(tokenize([query])[0])
         assert expected.max() > 0
-        np.testing.assert_allclose(ours.score(query, documents).values, expected, atol=1e-6)
+        np.testing.assert_allclose(score_texts(ours, query, documents).values, expected, atol=1e-6)
 
 
 def test_the_formula_by_hand(tmp_path: Path) -> None:
@@ -34,7 +34,7 @@ def test_the_formula_by_hand(tmp_path: Path) -> None:
     # N = 3, average length 2; "plum" is in one document: idf = ln(1 + 2.5 / 1.5);
     # once in a text of 4: 1 / (1 + 1.5 * (0.25 + 0.75 * 4 / 2))
     expected = math.log(1 + 2.5 / 1.5) / (1 + 1.5 * (0.25 + 0.75 * 2))
-    score = ranker.score("plum", texts("plum never seen words")).values
+    score = score_texts(ranker, "plum", texts("plum never seen words")).values
     assert score[0] == pytest.approx(expected)
 
 
@@ -49,7 +49,9 @@ def test_a_saved_ranker_scores_as_the_one_that_was_built(
 
 def test_a_limit_cuts_documents_and_says_which(tmp_path: Path) -> None:
     ranker = build_bm25(texts("apple pear", "plum"), tmp_path / "bm25")
-    scores = ranker.score("plum", texts("apple pear plum", "plum"), max_tokens_per_document=2)
+    scores = score_texts(
+        ranker, "plum", texts("apple pear plum", "plum"), max_tokens_per_document=2
+    )
     assert scores.truncated == (0,)
     assert scores.values[0] == 0
     assert scores.values[1] > 0
@@ -59,7 +61,7 @@ def test_a_limit_cuts_documents_and_says_which(tmp_path: Path) -> None:
 @pytest.mark.parametrize("query", ["", "the", "unseen", "\x00\x01", "😀"])
 def test_a_query_without_known_terms_scores_nothing(tmp_path: Path, query: str) -> None:
     ranker = build_bm25(texts("apple pear"), tmp_path / "bm25")
-    assert ranker.score(query, texts("apple", "")).values.tolist() == [0, 0]
+    assert score_texts(ranker, query, texts("apple", "")).values.tolist() == [0, 0]
 
 
 def test_an_empty_collection_is_refused(tmp_path: Path) -> None:
@@ -68,7 +70,8 @@ def test_an_empty_collection_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_collection_without_a_single_term_still_ranks(tmp_path: Path) -> None:
-    assert build_bm25(texts(""), tmp_path / "bm25").score("a", texts("b")).values.tolist() == [0]
+    ranker = build_bm25(texts(""), tmp_path / "bm25")
+    assert score_texts(ranker, "a", texts("b")).values.tolist() == [0]
 
 
 def test_missing_and_broken_statistics_are_told_apart(tmp_path: Path) -> None:

@@ -22,14 +22,14 @@ from ranklift.rankers.backbones import (
     new_encoder,
     reduced_embeddings,
 )
-from ranklift.rankers.base import Text
-from ranklift.rankers.cross_encoder import (
-    CHUNK_TOKENS,
-    CrossEncoder,
-    last_token_scores,
-    load_tokenizer,
-)
+from ranklift.rankers.base import Text, score_texts
+from ranklift.rankers.cross_encoder import CrossEncoder, load_tokenizer
 from ranklift.rankers.encoding import PairEncoder, chunks, pad, template_of
+from ranklift.rankers.engines.reference import (
+    CHUNK_TOKENS,
+    ReferenceEngine,
+    last_token_scores,
+)
 from ranklift.v1.errors import InvalidRequest, NotReady
 
 NEURAL = pytest.mark.parametrize("kind", ["decoder", "encoder"])
@@ -41,8 +41,8 @@ def test_scores_of_many_are_the_scores_of_each_alone(
     artefacts: dict[str, Path], documents: list[Text], kind: str
 ) -> None:
     ranker = load_ranker(artefacts[kind])
-    together = ranker.score(QUERY, documents * 30).values
-    alone = np.concatenate([ranker.score(QUERY, [each]).values for each in documents])
+    together = score_texts(ranker, QUERY, documents * 30).values
+    alone = np.concatenate([score_texts(ranker, QUERY, [each]).values for each in documents])
     assert alone.std() > 1e-2
     np.testing.assert_allclose(together, np.tile(alone, 30), atol=1e-5)
 
@@ -51,7 +51,9 @@ def test_scores_of_many_are_the_scores_of_each_alone(
 def test_the_same_request_gets_the_same_bits(
     artefacts: dict[str, Path], documents: list[Text], kind: str
 ) -> None:
-    once, again = (load_ranker(artefacts[kind]).score(QUERY, documents).values for _ in range(2))
+    once, again = (
+        score_texts(load_ranker(artefacts[kind]), QUERY, documents).values for _ in range(2)
+    )
     assert once.tolist() == again.tolist()
 
 
@@ -69,7 +71,7 @@ def test_scores_are_those_of_transformers(
         types = {"token_type_ids": batch.token_type_ids} if kind == "encoder" else {}
         with torch.inference_mode():
             expected.append(model(input_ids=batch.input_ids, **types).logits.item())
-    ours = load_ranker(folder).score(QUERY, documents).values
+    ours = score_texts(load_ranker(folder), QUERY, documents).values
     np.testing.assert_allclose(ours, expected, atol=1e-5)
 
 
@@ -106,7 +108,7 @@ def test_cut_documents_are_reported_and_keep_their_closing_token(
     closing = template_of(tokenizer, kind).closing
     assert {pair.ids[-1] for pair in encoded.pairs} == {closing}
     assert max(len(pair.ids) for pair in encoded.pairs) == 32
-    scores = load_ranker(artefacts[kind]).score(QUERY, documents)
+    scores = score_texts(load_ranker(artefacts[kind]), QUERY, documents)
     assert scores.truncated == encoded.truncated
     assert scores.tokens == sum(len(pair.ids) for pair in encoded.pairs)
 
@@ -116,9 +118,14 @@ def test_a_limit_of_the_request_cuts_further_but_never_less(
     artefacts: dict[str, Path], documents: list[Text], kind: str
 ) -> None:
     ranker = load_ranker(artefacts[kind])
-    assert ranker.score(QUERY, documents, max_tokens_per_document=2).truncated == (1, 2, 3, 4)
-    by_model = ranker.score(QUERY, documents)
-    lavish = ranker.score(QUERY, documents, max_tokens_per_document=10_000)
+    assert score_texts(ranker, QUERY, documents, max_tokens_per_document=2).truncated == (
+        1,
+        2,
+        3,
+        4,
+    )
+    by_model = score_texts(ranker, QUERY, documents)
+    lavish = score_texts(ranker, QUERY, documents, max_tokens_per_document=10_000)
     assert lavish.values.tolist() == by_model.values.tolist()
 
 
@@ -126,7 +133,7 @@ def test_a_limit_of_the_request_cuts_further_but_never_less(
 def test_a_query_without_end_leaves_room_for_the_document(
     artefacts: dict[str, Path], documents: list[Text], kind: str
 ) -> None:
-    values = load_ranker(artefacts[kind]).score("cbaba " * 5_000, documents).values
+    values = score_texts(load_ranker(artefacts[kind]), "cbaba " * 5_000, documents).values
     assert len(set(values.round(6))) > 2
 
 
@@ -136,8 +143,11 @@ def test_a_score_that_is_not_finite_is_an_error(
     model = load_scorer(artefacts["encoder"])
     with torch.no_grad():
         model.get_parameter("classifier.bias").fill_(float("nan"))
+    ranker = CrossEncoder(
+        "encoder", PairEncoder(tokenizer, "encoder", 32), ReferenceEngine(model, "encoder")
+    )
     with pytest.raises(ArithmeticError, match="2 of 2 documents are not finite"):
-        CrossEncoder(model, tokenizer, "encoder", 32).score("a", [Text("1", "a", "")] * 2)
+        score_texts(ranker, "a", [Text("1", "a", "")] * 2)
 
 
 def test_too_few_tokens_for_a_pair_are_refused(tokenizer: PreTrainedTokenizerBase) -> None:

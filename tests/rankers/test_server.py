@@ -18,7 +18,7 @@ from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from ranklift.rankers.artefacts import digest_of, load_ranker
-from ranklift.rankers.base import Scores, Text
+from ranklift.rankers.base import Encoded, Text, Values, score_texts
 from ranklift.rankers.loaded import Loaded, LoadedVersions, VersionToLoad
 from ranklift.rankers.server import RANKING_SERVICE, RankerServicer, score_in_time, serve_ranker
 from ranklift.v1 import models_pb2, models_pb2_grpc, ranking_pb2, ranking_pb2_grpc
@@ -97,7 +97,7 @@ async def refused(call: Awaitable[object]) -> tuple[grpc.StatusCode, tuple[Viola
 def test_the_reply_holds_the_ranker_s_own_scores_best_first(
     artefacts: dict[str, Path], documents: list[Text], kind: str
 ) -> None:
-    expected = load_ranker(artefacts[kind]).score("cbaba ababo", documents)
+    expected = score_texts(load_ranker(artefacts[kind]), "cbaba ababo", documents)
 
     async def story(client: Client) -> None:
         reply = await client.ranking.Rank(request_of(documents))
@@ -279,6 +279,14 @@ def test_everything_is_healthy_once_the_server_is_up(artefacts: dict[str, Path])
     serving([VersionToLoad("a", "1", artefacts["bm25"], digest_of(artefacts["bm25"]))], story)
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A pair that remembers its query."""
+
+    query: str
+    tokens: int = 1
+
+
 @dataclass
 class Gate:
     """A ranker that scores only when it is let, and remembers what it was asked."""
@@ -289,17 +297,20 @@ class Gate:
     opened: threading.Event = field(default_factory=threading.Event)
     asked: list[str] = field(default_factory=list)
 
-    def score(
+    def encode(
         self,
         query: str,
         documents: Sequence[Text],
         *,
         max_tokens_per_document: int | None = None,
-    ) -> Scores:
-        self.asked.append(query)
+    ) -> Encoded[Asked]:
+        return Encoded((Asked(query),) * len(documents))
+
+    def scores(self, pairs: Sequence[Asked]) -> Values:
+        self.asked += [pair.query for pair in pairs]
         self.entered.set()
         assert self.opened.wait(30)
-        return Scores(np.zeros(len(documents)), 0, (), 0.0, 0.0)
+        return np.zeros(len(pairs))
 
 
 @asynccontextmanager

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,8 +18,16 @@ from transformers import PreTrainedTokenizerBase
 
 from ranklift.rankers.artefacts import digest_of, load_ranker, read_manifest
 from ranklift.rankers.backbones import Size, first, load_language_model, minilm_folder, new_decoder
-from ranklift.rankers.base import ClickedText, Ranker, RankingList, Scores, Text
-from ranklift.rankers.encoding import PairEncoder, pad
+from ranklift.rankers.base import (
+    ClickedText,
+    Encoded,
+    Ranker,
+    RankingList,
+    Text,
+    Values,
+    score_texts,
+)
+from ranklift.rankers.encoding import Pair, PairEncoder, pad
 from ranklift.rankers.evaluation import evaluate
 from ranklift.rankers.training.batches import collate_lists, encode_lists, length_buckets
 from ranklift.rankers.training.cpt import CptOptions, document_loss, pretrain
@@ -77,7 +86,7 @@ def family(
     return Family(home / "lm", home / "teacher", home / "student", scored, seen)
 
 
-def accuracy(ranker: Ranker, lists: Sequence[RankingList]) -> float:
+def accuracy(ranker: Ranker[Any], lists: Sequence[RankingList]) -> float:
     return evaluate(ranker, lists, resamples=10).pair_accuracy.value
 
 
@@ -187,7 +196,7 @@ def test_a_student_goes_on_from_an_encoder_artefact(
     )
     # Three small steps from a trained student are still close to it.
     before, after = (
-        load_ranker(each).score(lists[0].query, lists[0].documents).values
+        score_texts(load_ranker(each), lists[0].query, lists[0].documents).values
         for each in (family.student, tmp_path / "warm")
     )
     assert np.corrcoef(before, after)[0, 1] > 0.99
@@ -205,7 +214,7 @@ def test_a_pretrained_encoder_becomes_a_student_of_fewer_layers(
     distil(FromPretrained(folder, first(1)), family.scored[:4], tmp_path / "cut", options)
     ranker = load_ranker(tmp_path / "cut")
     assert ranker.kind == "encoder"
-    assert len(ranker.score("a", [Text("1", "b", "c")]).values) == 1
+    assert len(score_texts(ranker, "a", [Text("1", "b", "c")]).values) == 1
 
 
 def test_grades_join_the_loss_when_gamma_asks_for_them(tmp_path: Path, family: Family) -> None:
@@ -251,16 +260,18 @@ class Counting:
     def __init__(self) -> None:
         self.pairs = 0
 
-    def score(
+    def encode(
         self,
         query: str,
         documents: Sequence[Text],
         *,
         max_tokens_per_document: int | None = None,
-    ) -> Scores:
-        self.pairs += len(documents)
-        values = np.array([float(len(each.body)) for each in documents])
-        return Scores(values, 0, (), 0.0, 0.0)
+    ) -> Encoded[Pair]:
+        return Encoded(tuple(Pair((0,) * len(each.body), 0) for each in documents))
+
+    def scores(self, pairs: Sequence[Pair]) -> Values:
+        self.pairs += len(pairs)
+        return np.array([float(pair.tokens) for pair in pairs])
 
 
 def test_a_loss_that_is_not_finite_stops_the_training(

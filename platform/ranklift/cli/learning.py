@@ -11,7 +11,7 @@ import grpc
 from ranklift.cli.collections import judged_ground
 from ranklift.events.frames import read_events
 from ranklift.rankers.artefacts import digest_of, load_ranker, read_manifest
-from ranklift.rankers.base import RankingList, Text
+from ranklift.rankers.base import RankingList, Text, score_texts
 from ranklift.rankers.evaluation import Difference, compare, evaluate
 from ranklift.rankers.training.distil import DistilOptions, FromArtefact, distil
 from ranklift.rankers.training.scoring import score_lists
@@ -142,7 +142,7 @@ class RankerEvaluator:
         differences = compare(
             evaluate(load_ranker(Path(champion.uri)), lists), evaluate(ranker, lists)
         )
-        scores = [ranker.score(each.query, each.documents).values for each in lists]
+        scores = [score_texts(ranker, each.query, each.documents).values for each in lists]
         spreads = [float(values.max() - values.min()) for values in scores]
         return Evaluation(
             tuple(_comparison(each, source) for each in differences), statistics.median(spreads)

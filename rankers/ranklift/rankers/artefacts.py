@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from ranklift.rankers.base import Ranker, RankingList, Text
 from ranklift.v1.errors import AlreadyExists, InvalidRequest, NotFound
@@ -157,7 +157,7 @@ def lists_digest(lists: Sequence[RankingList]) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-def load_ranker(folder: Path) -> Ranker:
+def load_ranker(folder: Path) -> Ranker[Any]:
     """Return the ranker whose artefact is in `folder`.
 
     Raises:

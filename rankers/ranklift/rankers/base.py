@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+Values: TypeAlias = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +53,41 @@ class Scores:
     of the documents that were cut.
     """
 
-    values: NDArray[np.float64]
+    values: Values
     tokens: int
     truncated: tuple[int, ...]
     tokenize_seconds: float
     inference_seconds: float
 
 
-class Ranker(Protocol):
-    """Scores documents for a query; the same input always gets the same scores."""
+class Sized(Protocol):
+    """What a ranker reads of one query and document, ready to be scored."""
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens that is, special ones included: what it costs."""
+
+
+SizedP = TypeVar("SizedP", bound=Sized)
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded(Generic[SizedP]):
+    """The pairs of one query; `truncated` holds the positions of the documents that were cut."""
+
+    pairs: tuple[SizedP, ...]
+    truncated: tuple[int, ...] = ()
+
+    @property
+    def tokens(self) -> int:
+        return sum(pair.tokens for pair in self.pairs)
+
+
+class Ranker(Protocol[SizedP]):
+    """Scores documents for a query in two steps; the same input always gets the same scores.
+
+    The steps are apart because a server takes pairs of many requests together.
+    """
 
     @property
     def kind(self) -> str:
@@ -68,21 +97,49 @@ class Ranker(Protocol):
     def numerics(self) -> str:
         """The numerics of the forward pass: "fp32", "bf16" or "int8"."""
 
-    def score(
+    def encode(
         self,
         query: str,
         documents: Sequence[Text],
         *,
         max_tokens_per_document: int | None = None,
-    ) -> Scores:
-        """Return the scores of `documents` in their order.
+    ) -> Encoded[SizedP]:
+        """Return the pairs of `query` with each document, in their order. Any thread may."""
+
+    def scores(self, pairs: Sequence[SizedP]) -> Values:
+        """Return the scores of pairs, of any queries, shape (pairs,). One thread at a time.
 
         Raises:
             ArithmeticError: a score is not finite.
         """
 
 
-def finite(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def score_texts(
+    ranker: Ranker[SizedP],
+    query: str,
+    documents: Sequence[Text],
+    *,
+    max_tokens_per_document: int | None = None,
+) -> Scores:
+    """Return the scores of `documents` in their order, and what they cost.
+
+    Raises:
+        ArithmeticError: a score is not finite.
+    """
+    started = time.perf_counter()
+    encoded = ranker.encode(query, documents, max_tokens_per_document=max_tokens_per_document)
+    tokenized = time.perf_counter()
+    values = ranker.scores(encoded.pairs)
+    return Scores(
+        values=values,
+        tokens=encoded.tokens,
+        truncated=encoded.truncated,
+        tokenize_seconds=tokenized - started,
+        inference_seconds=time.perf_counter() - tokenized,
+    )
+
+
+def finite(values: Values) -> Values:
     """Return `values`, shape (documents,), which must be finite.
 
     Raises:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -22,7 +21,7 @@ import bm25s
 import numpy as np
 
 from ranklift.rankers.artefacts import Lineage, Manifest, new_artefact
-from ranklift.rankers.base import Scores, Text, finite
+from ranklift.rankers.base import Encoded, Text, Values, finite
 from ranklift.v1.errors import InvalidRequest, NotFound
 
 STATISTICS = "bm25.json"
@@ -42,6 +41,18 @@ class Statistics:
 
 
 @dataclass(frozen=True, slots=True)
+class TermPair:
+    """A query as the weights of its terms, and the terms of a document."""
+
+    weights: Mapping[str, float]
+    terms: tuple[str, ...]
+
+    @property
+    def tokens(self) -> int:
+        return len(self.terms)
+
+
+@dataclass(frozen=True, slots=True)
 class BM25:
     """Scores any text with the statistics of one collection; unseen terms count nothing."""
 
@@ -50,30 +61,27 @@ class BM25:
     # Plain double precision; the protocol's words go no finer than fp32.
     numerics: ClassVar[str] = "fp32"
 
-    def score(
+    def encode(
         self,
         query: str,
         documents: Sequence[Text],
         *,
         max_tokens_per_document: int | None = None,
-    ) -> Scores:
-        """Return one score per document, at least 0."""
-        started = time.perf_counter()
+    ) -> Encoded[TermPair]:
+        """Return the terms of each document beside the weights of the query's terms."""
         terms, *texts = tokenize([query, *(document.body for document in documents)])
-        limit = max_tokens_per_document or None
-        truncated = tuple(
-            i for i, tokens in enumerate(texts) if limit is not None and len(tokens) > limit
-        )
-        tokenized = time.perf_counter()
         weights = {term: self._idf(term) * count for term, count in Counter(terms).items()}
-        values = np.array([self._score(weights, tokens[:limit]) for tokens in texts], np.float64)
-        return Scores(
-            values=finite(values),
-            tokens=sum(len(tokens[:limit]) for tokens in texts),
-            truncated=truncated,
-            tokenize_seconds=tokenized - started,
-            inference_seconds=time.perf_counter() - tokenized,
+        limit = max_tokens_per_document or None
+        return Encoded(
+            pairs=tuple(TermPair(weights, tuple(tokens[:limit])) for tokens in texts),
+            truncated=tuple(
+                i for i, tokens in enumerate(texts) if limit is not None and len(tokens) > limit
+            ),
         )
+
+    def scores(self, pairs: Sequence[TermPair]) -> Values:
+        """Return one score per document, at least 0."""
+        return finite(np.array([self._score(pair) for pair in pairs], np.float64))
 
     def _idf(self, term: str) -> float:
         known = self.statistics
@@ -82,10 +90,10 @@ class BM25:
             return 0.0
         return math.log(1 + (known.documents - frequency + 0.5) / (frequency + 0.5))
 
-    def _score(self, weights: Mapping[str, float], tokens: Sequence[str]) -> float:
-        known = self.statistics
-        counts = Counter(token for token in tokens if token in weights)
-        length = len(tokens) / known.average_length if known.average_length else 0.0
+    def _score(self, pair: TermPair) -> float:
+        known, weights = self.statistics, pair.weights
+        counts = Counter(term for term in pair.terms if term in weights)
+        length = pair.tokens / known.average_length if known.average_length else 0.0
         saturation = known.k1 * (1 - known.b + known.b * length)
         # fsum: the score must not depend on the order of the query's terms.
         return math.fsum(weights[term] * tf / (tf + saturation) for term, tf in counts.items())

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from ranklift.rankers.base import Text
+from ranklift.rankers.base import Encoded, Text
 from ranklift.v1.errors import InvalidRequest
 
 
@@ -26,13 +26,9 @@ class Pair:
     ids: tuple[int, ...]
     start: int
 
-
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """The pairs of one query; `truncated` holds the positions of the documents that were cut."""
-
-    pairs: tuple[Pair, ...]
-    truncated: tuple[int, ...]
+    @property
+    def tokens(self) -> int:
+        return len(self.ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +60,7 @@ class PairEncoder:
 
     def encode(
         self, query: str, documents: Sequence[Text], *, max_tokens_per_document: int | None = None
-    ) -> Encoded:
+    ) -> Encoded[Pair]:
         """Return the pairs of `query` with each document.
 
         A query longer than half the room is cut to that half, so that every

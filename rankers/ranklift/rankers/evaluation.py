@@ -27,7 +27,7 @@ import numpy as np
 from ir_measures import nDCG
 from numpy.typing import NDArray
 
-from ranklift.rankers.base import Ranker, RankingList
+from ranklift.rankers.base import Ranker, RankingList, SizedP, score_texts
 from ranklift.v1.errors import InvalidRequest
 
 Floats = NDArray[np.float64]
@@ -83,7 +83,11 @@ class Difference:
 
 
 def evaluate(
-    ranker: Ranker, lists: Sequence[RankingList], *, seed: int = 0, resamples: int = RESAMPLES
+    ranker: Ranker[SizedP],
+    lists: Sequence[RankingList],
+    *,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
 ) -> Evaluation:
     """Return how well `ranker` orders `lists`, whose targets are grades: whole, at least 0.
 
@@ -91,7 +95,7 @@ def evaluate(
         InvalidRequest: no lists, no two documents of a query with different
             grades, or grades that are none.
     """
-    scores = [ranker.score(each.query, each.documents).values for each in lists]
+    scores = [score_texts(ranker, each.query, each.documents).values for each in lists]
     return evaluate_scores(scores, lists, seed=seed, resamples=resamples)
 
 

@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ranklift.rankers.artefacts import digest_of, load_ranker
-from ranklift.rankers.base import Ranker, Text
+from ranklift.rankers.base import Ranker, Text, score_texts
 from ranklift.v1.errors import AlreadyExists, InvalidRequest, NotFound, NotReady, Unreachable
 
 WARM_UP_QUERY = "warm up"
@@ -40,7 +41,7 @@ class Loaded:
     model: str
     version: str
     digest: str
-    ranker: Ranker
+    ranker: Ranker[Any]
     calls: int = 0
     idle: asyncio.Event = field(default_factory=_set_event)
 
@@ -182,9 +183,10 @@ def _checked_digest(wanted: VersionToLoad) -> str:
     return digest
 
 
-def _load_warm(folder: Path) -> Ranker:
+def _load_warm(folder: Path) -> Ranker[Any]:
     ranker = load_ranker(folder)
-    ranker.score(
+    score_texts(
+        ranker,
         WARM_UP_QUERY,
         [Text(str(count), "", " ".join(["word"] * count)) for count in WARM_UP_WORDS],
     )

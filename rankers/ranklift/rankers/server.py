@@ -13,7 +13,7 @@ from typing import Any, Never
 import grpc
 from google.protobuf.duration_pb2 import Duration
 
-from ranklift.rankers.base import Ranker, Scores, Text
+from ranklift.rankers.base import Ranker, Scores, SizedP, Text, score_texts
 from ranklift.rankers.loaded import Loaded, LoadedVersions, VersionToLoad
 from ranklift.v1 import models_pb2 as models
 from ranklift.v1 import models_pb2_grpc, ranking_pb2_grpc
@@ -110,14 +110,15 @@ class Scored:
 
 
 def score_in_time(
-    ranker: Ranker, request: ranking.RankRequest, expires: float | None
+    ranker: Ranker[SizedP], request: ranking.RankRequest, expires: float | None
 ) -> Scored | None:
     """Return the scores of a request, or None when it `expires` (`time.perf_counter`) before."""
     started = time.perf_counter()
     if expires is not None and started >= expires:
         return None
     documents = [Text(each.id, each.title, each.text) for each in request.documents]
-    scores = ranker.score(
+    scores = score_texts(
+        ranker,
         request.query,
         documents,
         max_tokens_per_document=request.max_tokens_per_document or None,

@@ -13,6 +13,7 @@ from ranklift.cli.output import bar
 from ranklift.cli.reporting import report_of_home
 from ranklift.lift.values import LiftReport
 from ranklift.rankers.artefacts import load_ranker
+from ranklift.rankers.base import score_texts
 from ranklift.simulator.behaviour import BINARY_GRADES, Behaviour
 from ranklift.simulator.replay import ReplayResult, replay
 from ranklift.simulator.truth import true_lifts
@@ -103,6 +104,6 @@ def rankings_of(ground: Ground, registry: Registry, model: ModelRef) -> dict[str
     rankings = {}
     for query_id, documents in ground.candidates.items():
         texts = [text_of(ground.collection, document) for document in documents]
-        scores = ranker.score(ground.collection.queries[query_id], texts)
+        scores = score_texts(ranker, ground.collection.queries[query_id], texts)
         rankings[query_id] = ranking_of(documents, scores.values.tolist())
     return rankings

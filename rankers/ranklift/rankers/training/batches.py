@@ -11,8 +11,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from ranklift.rankers.base import RankingList
-from ranklift.rankers.cross_encoder import pair_scores
 from ranklift.rankers.encoding import Batch, Pair, PairEncoder, pad
+from ranklift.rankers.engines.reference import pair_scores
 from ranklift.v1.errors import InvalidRequest, Violation
 
 # So many batches are sorted by length together: short enough to stay random.

@@ -16,7 +16,7 @@ from pathlib import Path
 import polars as pl
 
 from ranklift.rankers.artefacts import text_digest
-from ranklift.rankers.base import Ranker, RankingList, Text
+from ranklift.rankers.base import Ranker, RankingList, SizedP, Text, score_texts
 from ranklift.rankers.training.loop import Progress, no_progress
 
 SCHEMA = {"pair": pl.String, "score": pl.Float64}
@@ -34,7 +34,7 @@ class Scored:
 
 
 def score_lists(
-    teacher: Ranker,
+    teacher: Ranker[SizedP],
     digest: str,
     lists: Sequence[RankingList],
     cache: Path,
@@ -58,7 +58,7 @@ def score_lists(
             if key not in known
         }
         if missing:
-            values = teacher.score(ranking.query, list(missing.values())).values.tolist()
+            values = score_texts(teacher, ranking.query, list(missing.values())).values.tolist()
             new = dict(zip(missing, values, strict=True))
             known |= new
             fresh |= new
