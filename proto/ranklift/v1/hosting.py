@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, cast
 
 from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -46,6 +47,13 @@ class Hosted:
         """Set the health of `service`, a full service name or "" for the whole server."""
         state = "SERVING" if serving else "NOT_SERVING"
         await self.health.set(service, health_pb2.HealthCheckResponse.ServingStatus.Value(state))
+
+    async def serving(self) -> bool:
+        """Return the health of the whole server."""
+        # The context is there for names that nobody knows.
+        context = cast("aio.ServicerContext[Any, Any]", None)
+        reply = await self.health.Check(health_pb2.HealthCheckRequest(service=""), context)
+        return bool(reply.status == health_pb2.HealthCheckResponse.SERVING)
 
     async def stop(self, grace_seconds: float = DRAIN_SECONDS) -> None:
         """Stop taking calls, let the ones under way end, then close."""

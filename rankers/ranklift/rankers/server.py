@@ -7,14 +7,17 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Never
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
 
+from ranklift.inference import open_inference_pb2_grpc
 from ranklift.rankers.base import Ranker, Scores, SizedP, Text, score_texts
 from ranklift.rankers.loaded import Loaded, LoadedVersions, VersionToLoad
+from ranklift.rankers.serving.open_inference import OPEN_INFERENCE_SERVICE, OpenInferenceServicer
 from ranklift.v1 import models_pb2 as models
 from ranklift.v1 import models_pb2_grpc, ranking_pb2_grpc
 from ranklift.v1 import ranking_pb2 as ranking
@@ -31,7 +34,7 @@ async def serve_ranker(
 ) -> Hosted:
     """Serve `versions` on `address` ("host:port"), and return when all of them are loaded.
 
-    The first one's model is the default. The health of the server, of both
+    The first one's model is the default. The health of the server, of its
     services and of every "model@version" turns to SERVING when it is ready;
     until then calls get UNAVAILABLE.
 
@@ -42,9 +45,16 @@ async def serve_ranker(
     async def announce(name: str, serving: bool) -> None:
         await hosted.set_serving(name, serving)
 
+    async def ready() -> bool:
+        return await hosted.serving()
+
+    limits = limits or RankLimits()
     table = LoadedVersions(announce)
-    ranker = RankerServicer(table, limits or RankLimits())
+    ranker = RankerServicer(table, limits)
     manager = RankerModels(table)
+    open_inference = OpenInferenceServicer(
+        ranker, table, max_documents=limits.max_documents, ready=ready
+    )
     hosted = await host(
         address,
         {
@@ -54,6 +64,9 @@ async def serve_ranker(
             MODEL_SERVICE: lambda server: models_pb2_grpc.add_ModelServiceServicer_to_server(
                 manager, server
             ),
+            OPEN_INFERENCE_SERVICE: partial(
+                open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server, open_inference
+            ),
         },
         serving=False,
     )
@@ -62,7 +75,7 @@ async def serve_ranker(
     except BaseException:
         await hosted.stop(0)
         raise
-    for service in ("", RANKING_SERVICE, MODEL_SERVICE):
+    for service in ("", RANKING_SERVICE, MODEL_SERVICE, OPEN_INFERENCE_SERVICE):
         await hosted.set_serving(service, True)
     return hosted
 

@@ -1,0 +1,1 @@
+"""What is computed when, and who may ask for it."""
