@@ -1,1 +1,3 @@
-"""What is computed when, and who may ask for it."""
+"""How requests become batches: a cost model, a queue, admission, and one worker."""
+
+from __future__ import annotations
