@@ -27,6 +27,7 @@ from ranklift.rankers.base import Text
 from ranklift.rankers.loaded import VersionToLoad
 from ranklift.rankers.server import serve_ranker
 from ranklift.rankers.serving.open_inference import Context, OpenInferenceServicer
+from ranklift.rankers.serving.options import ServingOptions
 from ranklift.v1 import ranking_pb2 as ranking
 from ranklift.v1.errors import Overloaded, Unreachable
 from ranklift.v1.hosting import host
@@ -40,13 +41,13 @@ QUERY = "cbaba ababo"
 def serving(
     folders: dict[str, Path],
     story: Callable[[aio.Channel, str], Awaitable[None]],
-    limits: RankLimits | None = None,
+    options: ServingOptions | None = None,
 ) -> None:
     """Serve version "1" of each model, and let `story` act on a channel and the address."""
     versions = [VersionToLoad(model, "1", folder) for model, folder in folders.items()]
 
     async def act() -> None:
-        hosted = await serve_ranker("127.0.0.1:0", versions, limits)
+        hosted = await serve_ranker("127.0.0.1:0", versions, options)
         try:
             async with aio.insecure_channel(hosted.address) as channel:
                 await asyncio.wait_for(story(channel, hosted.address), 60)
@@ -244,7 +245,8 @@ def test_the_limits_are_those_of_rank(artefacts: dict[str, Path]) -> None:
                 [field],
             )
 
-    serving({"m": artefacts["bm25"]}, story, RankLimits(max_documents=3, max_text_chars=10))
+    limits = RankLimits(max_documents=3, max_text_chars=10)
+    serving({"m": artefacts["bm25"]}, story, ServingOptions(limits=limits))
 
 
 def test_reflection_and_health_know_the_service(artefacts: dict[str, Path]) -> None:
