@@ -45,16 +45,16 @@ async def serve_ranker(
     async def announce(name: str, serving: bool) -> None:
         await hosted.set_serving(name, serving)
 
-    async def ready() -> bool:
-        return await hosted.serving()
-
     options = options or ServingOptions()
     scheduler = Scheduler(options)
     table = LoadedVersions(announce, scheduler)
     ranker = RankerServicer(table, scheduler, options.limits)
     manager = RankerModels(table)
     open_inference = OpenInferenceServicer(
-        ranker, table, max_documents=options.limits.max_documents, ready=ready
+        ranker,
+        table,
+        max_documents=options.limits.max_documents,
+        ready=lambda: hosted.health.serving(),
     )
     hosted = await host(
         address,

@@ -203,10 +203,7 @@ class Nothing:
 
 
 def test_what_rank_refuses_is_refused_here() -> None:
-    async def not_ready() -> bool:
-        return False
-
-    servicer = OpenInferenceServicer(Full(), Nothing(), max_documents=9, ready=not_ready)
+    servicer = OpenInferenceServicer(Full(), Nothing(), max_documents=9, ready=lambda: False)
     add = add_GRPCInferenceServiceServicer_to_server
 
     async def act() -> None:

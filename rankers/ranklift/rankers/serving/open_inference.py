@@ -6,7 +6,7 @@ are the same.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from typing import Any, Protocol
 
@@ -76,7 +76,7 @@ class OpenInferenceServicer(GRPCInferenceServiceServicer):
         versions: Versions,
         *,
         max_documents: int,
-        ready: Callable[[], Awaitable[bool]],
+        ready: Callable[[], bool],
     ) -> None:
         self._ranking = ranking
         self._versions = versions
@@ -91,7 +91,7 @@ class OpenInferenceServicer(GRPCInferenceServiceServicer):
     async def ServerReady(  # noqa: N802
         self, request: pb.ServerReadyRequest, context: Context
     ) -> pb.ServerReadyResponse:
-        return pb.ServerReadyResponse(ready=await self._ready())
+        return pb.ServerReadyResponse(ready=self._ready())
 
     async def ModelReady(  # noqa: N802
         self, request: pb.ModelReadyRequest, context: Context
