@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
@@ -32,10 +32,6 @@ def hosting(story: Callable[[Hosted, Any], Awaitable[None]]) -> None:
 
 def asked(name: str) -> health_pb2.HealthCheckRequest:
     return health_pb2.HealthCheckRequest(service=name)
-
-
-async def states(watch: AsyncIterator[Any]) -> list[int]:
-    return [message.status async for message in watch]
 
 
 def test_health_is_told_by_name() -> None:
@@ -67,12 +63,13 @@ def test_a_watch_tells_each_change_once() -> None:
 def test_a_server_that_stops_says_so_and_waits_for_no_watch() -> None:
     async def story(hosted: Hosted, health: Any) -> None:
         await hosted.set_serving("", True)
-        watches = [asyncio.ensure_future(states(health.Watch(asked(name)))) for name in ("", "m")]
-        while (await health.Check(asked(""))).status != State.SERVING:
-            pass
+        whole, part = health.Watch(asked("")), health.Watch(asked("m@1"))
+        assert (await whole.read()).status == State.SERVING
+        assert (await part.read()).status == State.SERVICE_UNKNOWN
         await hosted.stop(A_DAY)
-        assert await watches[0] == [State.SERVING, State.NOT_SERVING]
-        assert await watches[1] == [State.SERVICE_UNKNOWN]
+        assert (await whole.read()).status == State.NOT_SERVING
+        assert await whole.read() is aio.EOF
+        assert await part.read() is aio.EOF
         assert not hosted.health.serving()
         await hosted.set_serving("", True)
         assert not hosted.health.serving()
