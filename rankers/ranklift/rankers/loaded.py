@@ -75,7 +75,7 @@ class LoadedVersions:
 
     def all(self) -> list[Loaded]:
         """Return what is loaded, by model and version."""
-        return [self._loaded[key] for key in sorted(self._loaded)]
+        return sorted(self._loaded.values(), key=lambda each: (each.model, each.version))
 
     def add(self, loaded: Loaded) -> None:
         """Let a version serve that is ready."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Never
@@ -17,12 +18,14 @@ from ranklift.rankers.loaded import Loaded, LoadedVersions, VersionToLoad
 from ranklift.rankers.serving.open_inference import OPEN_INFERENCE_SERVICE, OpenInferenceServicer
 from ranklift.rankers.serving.options import ServingOptions
 from ranklift.rankers.serving.scheduler import Scheduler
+from ranklift.rankers.serving.telemetry import Telemetry
 from ranklift.rankers.serving.tokenizing import Tokenizing
 from ranklift.v1 import models_pb2 as models
 from ranklift.v1 import models_pb2_grpc, ranking_pb2_grpc
 from ranklift.v1 import ranking_pb2 as ranking
 from ranklift.v1.errors import InvalidRequest, Violation
 from ranklift.v1.hosting import Hosted, host
+from ranklift.v1.observing import ObservedRanking
 from ranklift.v1.requests import RankLimits, validate_rank_request
 
 RANKING_SERVICE = ranking.DESCRIPTOR.services_by_name["RankingService"].full_name
@@ -30,7 +33,10 @@ MODEL_SERVICE = models.DESCRIPTOR.services_by_name["ModelService"].full_name
 
 
 async def serve_ranker(
-    address: str, versions: Sequence[VersionToLoad], options: ServingOptions | None = None
+    address: str,
+    versions: Sequence[VersionToLoad],
+    options: ServingOptions | None = None,
+    telemetry: Telemetry | None = None,
 ) -> Hosted:
     """Serve `versions` on `address` ("host:port"), and return when all of them are loaded.
 
@@ -45,10 +51,12 @@ async def serve_ranker(
     async def announce(name: str, serving: bool) -> None:
         await hosted.set_serving(name, serving)
 
-    options = options or ServingOptions()
-    scheduler = Scheduler(options)
+    options, telemetry = options or ServingOptions(), telemetry or Telemetry()
+    scheduler = Scheduler(options, telemetry.batches)
     table = LoadedVersions(announce, scheduler)
-    ranker = RankerServicer(table, scheduler, options.limits)
+    ranker = ObservedRanking(
+        RankerServicer(table, scheduler, options.limits), observers=telemetry.calls
+    )
     manager = RankerModels(table)
     open_inference = OpenInferenceServicer(
         ranker,
@@ -70,7 +78,10 @@ async def serve_ranker(
             ),
         },
         serving=False,
+        interceptors=telemetry.interceptors,
     )
+    for tell in telemetry.started:
+        tell(_State(scheduler, table))
     try:
         await table.load_all(versions)
     except BaseException:
@@ -79,6 +90,22 @@ async def serve_ranker(
     for service in ("", RANKING_SERVICE, MODEL_SERVICE, OPEN_INFERENCE_SERVICE):
         await hosted.set_serving(service, True)
     return hosted
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What telemetry may read."""
+
+    scheduler: Scheduler
+    table: LoadedVersions
+
+    @property
+    def queued_tokens(self) -> int:
+        return self.scheduler.queued_tokens
+
+    @property
+    def versions(self) -> list[tuple[str, str]]:
+        return [(each.model, each.version) for each in self.table.all()]
 
 
 class RankerServicer(ranking_pb2_grpc.RankingServiceServicer):

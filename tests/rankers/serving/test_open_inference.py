@@ -26,11 +26,12 @@ from ranklift.rankers.artefacts import digest_of
 from ranklift.rankers.base import Text
 from ranklift.rankers.loaded import VersionToLoad
 from ranklift.rankers.server import serve_ranker
-from ranklift.rankers.serving.open_inference import Context, OpenInferenceServicer
+from ranklift.rankers.serving.open_inference import OpenInferenceServicer
 from ranklift.rankers.serving.options import ServingOptions
 from ranklift.v1 import ranking_pb2 as ranking
 from ranklift.v1.errors import Overloaded, Unreachable
 from ranklift.v1.hosting import host
+from ranklift.v1.observing import Context
 from ranklift.v1.ranking_pb2_grpc import RankingServiceStub
 from ranklift.v1.requests import RankLimits
 from ranklift.v1.status import violations_of

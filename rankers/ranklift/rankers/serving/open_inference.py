@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from importlib import metadata
-from typing import Any, Protocol
+from typing import Protocol
 
-import grpc
 import numpy as np
 
 from ranklift.inference import open_inference_pb2 as pb
@@ -27,21 +26,13 @@ from ranklift.rankers.serving.tensors import (
 )
 from ranklift.v1 import ranking_pb2 as ranking
 from ranklift.v1.errors import InvalidRequest, NotFound, Unreachable
+from ranklift.v1.observing import Context, Ranking
 
 OPEN_INFERENCE_SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 
 NAME = "ranklift"
 
-Context = grpc.aio.ServicerContext[Any, Any]
 Tensor = pb.ModelMetadataResponse.TensorMetadata
-
-
-class Ranking(Protocol):
-    """Ranks, as `RankingService` does."""
-
-    async def Rank(  # noqa: N802
-        self, request: ranking.RankRequest, context: Context
-    ) -> ranking.RankResponse: ...
 
 
 class Version(Protocol):
