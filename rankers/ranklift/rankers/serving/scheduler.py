@@ -17,7 +17,7 @@ from ranklift.rankers.base import Ranker, SizedP, Values
 from ranklift.rankers.serving.admission import check_room, check_time
 from ranklift.rankers.serving.cost import CostModel
 from ranklift.rankers.serving.options import ServingOptions
-from ranklift.rankers.serving.queue import Batch, Job, Part, Queue
+from ranklift.rankers.serving.queue import Batch, Job, Part, Queue, key_of
 from ranklift.rankers.serving.telemetry import BatchObserver
 from ranklift.v1.errors import Expired, RequestError
 
@@ -139,7 +139,7 @@ class Scheduler:
 
     def _new(self, cost: CostModel, tokens: int, expires: float | None) -> _Call:
         ends = math.inf if expires is None else expires
-        key = min(ends, time.perf_counter() + self._options.patience_seconds)
+        key = key_of(time.perf_counter(), ends, self._options.patience_seconds)
         return _Call(model=None, cost=cost, key=key, expires=ends, tokens=tokens)
 
     def _check(self, call: _Call, margin: bool = True) -> None:
