@@ -23,7 +23,7 @@ from ranklift.rankers.serving.tokenizing import Tokenizing
 from ranklift.v1 import models_pb2 as models
 from ranklift.v1 import models_pb2_grpc, ranking_pb2_grpc
 from ranklift.v1 import ranking_pb2 as ranking
-from ranklift.v1.errors import InvalidRequest, Violation
+from ranklift.v1.errors import Expired, InvalidRequest, Violation
 from ranklift.v1.hosting import Hosted, host
 from ranklift.v1.observing import ObservedRanking
 from ranklift.v1.requests import RankLimits, validate_rank_request
@@ -158,7 +158,10 @@ class RankerServicer(ranking_pb2_grpc.RankingServiceServicer):
             tokenize_seconds=tokenized.seconds,
             inference_seconds=answered.inference_seconds,
         )
-        return response_of(request, loaded, scores, arrived)
+        reply = response_of(request, loaded, scores, arrived)
+        if expires is not None and time.perf_counter() >= expires:
+            raise Expired.of("", "the deadline passed before the reply was there")
+        return reply
 
 
 def response_of(

@@ -171,5 +171,5 @@ def test_the_cost_model_follows_the_machine_and_remembers_the_best() -> None:
     assert math.isclose(cost.seconds(100), 0.2, rel_tol=1e-3)
     assert cost.best_seconds(100) == 0.1
     # One slow batch of a few tokens says little.
-    cost.observe(10, 1.0)
+    cost.observe(10, 0.1)
     assert cost.seconds(100) < 0.21

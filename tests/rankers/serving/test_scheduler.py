@@ -3,60 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from tests.rankers.serving.gate import Gate, Word
 
 from ranklift.rankers.artefacts import load_ranker
-from ranklift.rankers.base import Encoded, Ranker, Text, Values, score_texts
+from ranklift.rankers.base import Ranker, Text, score_texts
 from ranklift.rankers.serving.cost import CostModel
 from ranklift.rankers.serving.options import ServingOptions
 from ranklift.rankers.serving.scheduler import Answered, Scheduler
 from ranklift.v1.errors import Expired, InvalidRequest, Overloaded
-
-
-@dataclass(frozen=True)
-class Word:
-    """A pair of a request named `of`, scored by its length."""
-
-    of: str
-    tokens: int = 1
-
-
-@dataclass
-class Gate:
-    """A ranker that scores only when it is let, and remembers its batches."""
-
-    kind: str = "bm25"
-    numerics: str = "fp32"
-    entered: threading.Event = field(default_factory=threading.Event)
-    opened: threading.Event = field(default_factory=threading.Event)
-    batches: list[list[Word]] = field(default_factory=list)
-    broken: frozenset[str] = frozenset()
-
-    def encode(
-        self, query: str, documents: Sequence[Text], *, max_tokens_per_document: int | None = None
-    ) -> Encoded[Word]:
-        return Encoded((Word(query),) * len(documents))
-
-    def scores(self, pairs: Sequence[Word]) -> Values:
-        self.batches.append(list(pairs))
-        self.entered.set()
-        assert self.opened.wait(30)
-        if self.broken & {pair.of for pair in pairs}:
-            raise ArithmeticError("not finite")
-        return np.array([float(pair.tokens) for pair in pairs])
-
-    @property
-    def order(self) -> list[str]:
-        """The requests, in the order of their first batch."""
-        return list(dict.fromkeys(pair.of for batch in self.batches for pair in batch))
 
 
 def costing(seconds_per_token: float) -> CostModel:

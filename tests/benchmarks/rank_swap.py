@@ -1,0 +1,178 @@
+"""Versions swapped under full load: no call fails, and no reply mixes the scores of two versions.
+
+python -m tests.benchmarks.run rank_swap
+python -m tests.benchmarks.rank_swap SECONDS    # printed only
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+from grpc import aio
+from tests.benchmarks.rank_server import Question, Server, questions, served, write_minilm
+
+from ranklift.rankers.artefacts import digest_of, load_ranker
+from ranklift.rankers.base import Values, score_texts
+from ranklift.v1 import models_pb2, models_pb2_grpc, ranking_pb2
+
+METHOD = "/ranklift.v1.RankingService/Rank"
+MODEL = "minilm"
+SECONDS, CLIENTS, DOCUMENTS = 60.0, 8, (5, 15)
+TOLERANCE = 1e-5
+SEED = 21
+
+
+@dataclass(frozen=True)
+class Reply:
+    question: int
+    sent: float
+    ended: float
+    response: ranking_pb2.RankResponse
+
+
+@dataclass(frozen=True)
+class Swapping:
+    """What the clients got, and (loading began, it served, the old version was gone) of each
+    swap; times in seconds."""
+
+    replies: Sequence[Reply]
+    failed: Counter[grpc.StatusCode]
+    swaps: Sequence[tuple[float, float, float]]
+    resident_mib: Sequence[float]
+
+
+def measure(seconds: float = SECONDS) -> str:
+    asked = questions(60, DOCUMENTS, SEED)
+    with tempfile.TemporaryDirectory() as home:
+        folders = [write_minilm(Path(home) / f"head-{seed}", seed) for seed in (1, 2)]
+        expected = {digest_of(folder): offline(folder, asked) for folder in folders}
+        with served(folders[0], MODEL) as server:
+            found = asyncio.run(swapping(server, folders, asked, seconds))
+    return _page(found, expected, asked, seconds)
+
+
+def offline(folder: Path, asked: Sequence[Question]) -> list[Values]:
+    ranker = load_ranker(folder)
+    return [score_texts(ranker, each.query, each.documents).values for each in asked]
+
+
+async def swapping(
+    server: Server, folders: Sequence[Path], asked: Sequence[Question], seconds: float
+) -> Swapping:
+    """Ask without pause under the bare name while version after version takes it over."""
+    messages = [question.request(MODEL) for question in asked]
+    replies: list[Reply] = []
+    failed: Counter[grpc.StatusCode] = Counter()
+    swaps: list[tuple[float, float, float]] = []
+    resident = [server.resident_mib()]
+    over = time.perf_counter() + seconds
+    async with aio.insecure_channel(server.address) as channel:
+        rank: Any = channel.unary_unary(
+            METHOD, response_deserializer=ranking_pb2.RankResponse.FromString
+        )
+        models: models_pb2_grpc.ModelServiceAsyncStub = models_pb2_grpc.ModelServiceStub(channel)
+
+        async def client(first: int) -> None:
+            for position in itertools.count(first, CLIENTS):
+                if time.perf_counter() > over:
+                    return
+                sent = time.perf_counter()
+                call = rank(messages[position % len(asked)])
+                if (code := await call.code()) is grpc.StatusCode.OK:
+                    ended = time.perf_counter()
+                    replies.append(Reply(position % len(asked), sent, ended, await call))
+                else:
+                    failed[code] += 1
+
+        async def swap() -> None:
+            for version in itertools.count(2):
+                if time.perf_counter() > over:
+                    return
+                folder = folders[(version - 1) % len(folders)]
+                began = time.perf_counter()
+                await models.LoadModelVersion(
+                    models_pb2.LoadModelVersionRequest(
+                        model=MODEL, version=str(version), uri=str(folder)
+                    )
+                )
+                loaded = time.perf_counter()
+                await models.UnloadModelVersion(
+                    models_pb2.UnloadModelVersionRequest(model=MODEL, version=str(version - 1))
+                )
+                swaps.append((began, loaded, time.perf_counter()))
+                resident.append(server.resident_mib())
+                await asyncio.sleep(1.0)
+
+        await asyncio.gather(swap(), *(client(i) for i in range(CLIENTS)))
+    return Swapping(replies, failed, swaps, resident)
+
+
+def _page(
+    found: Swapping,
+    expected: Mapping[str, Sequence[Values]],
+    asked: Sequence[Question],
+    seconds: float,
+) -> str:
+    worst, apart = 0.0, np.inf
+    for reply in found.replies:
+        got = np.empty(len(asked[reply.question].documents))
+        for result in reply.response.results:
+            got[result.index] = result.relevance_score
+        own = expected[reply.response.model.digest][reply.question]
+        worst = max(worst, float(np.abs(got - own).max()))
+    for one, other in zip(*expected.values(), strict=True):
+        apart = min(apart, float(np.abs(one - other).min()))
+    loading = [
+        reply.ended - reply.sent
+        for reply in found.replies
+        if any(began < reply.ended and reply.sent < loaded for began, loaded, _ in found.swaps)
+    ]
+    others = [
+        reply.ended - reply.sent
+        for reply in found.replies
+        if not any(began < reply.ended and reply.sent < loaded for began, loaded, _ in found.swaps)
+    ]
+    versions = len({reply.response.model.version for reply in found.replies})
+    failed = sum(found.failed.values())
+    right = "" if worst <= TOLERANCE else ": **falls short**"
+    loads = [loaded - began for began, loaded, _ in found.swaps]
+    unloads = [gone - loaded for _, loaded, gone in found.swaps]
+    return f"""# Versions swapped under full load
+
+all-MiniLM-L6-v2 with one of two scalar heads; {CLIENTS} clients ask without pause for {seconds:g} s under the model's
+bare name, {DOCUMENTS[0]} to {DOCUMENTS[1]} documents a call. Meanwhile version after version is loaded, takes the name over, and
+the one before is unloaded. Every reply is compared with scores computed offline by the version that it names; the
+nearest two scores that the versions give one document are {apart:.1g} apart.
+
+| | wanted | found |
+|---|---|---|
+| swaps | - | {len(found.swaps)} |
+| calls answered, by versions | - | {len(found.replies)}, {versions} |
+| calls that failed | 0 | {failed or 0} {dict(found.failed) or ""} |
+| largest difference to the named version's offline scores | <= {TOLERANCE:g} | {worst:.1g}{right} |
+| latency while a version is loading, p50 / p99 / worst | - | {_quantiles(loading)} ms ({len(loading)} calls) |
+| latency at other times, p50 / p99 / worst | - | {_quantiles(others)} ms ({len(others)} calls) |
+| time to load and warm up, to unload; medians | - | {np.median(loads):.2f} s, {1e3 * np.median(unloads):.0f} ms |
+| resident memory after the first swap, after the last | flat | {found.resident_mib[1]:.0f}, {found.resident_mib[-1]:.0f} MiB |"""  # noqa: E501
+
+
+def _quantiles(seconds: Sequence[float]) -> str:
+    if not seconds:
+        return "-"
+    middle, high = np.quantile(seconds, [0.5, 0.99])
+    return f"{1e3 * middle:.0f} / {1e3 * high:.0f} / {1e3 * max(seconds):.0f}"
+
+
+if __name__ == "__main__":
+    print(measure(*map(float, sys.argv[1:])))
