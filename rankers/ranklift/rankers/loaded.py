@@ -31,6 +31,10 @@ class VersionToLoad:
     folder: Path
     digest: str = ""
 
+    @property
+    def name(self) -> str:
+        return f"{self.model}@{self.version}"
+
 
 def _set_event() -> asyncio.Event:
     event = asyncio.Event()
@@ -61,8 +65,8 @@ class LoadedVersions:
 
     The model of the first version loaded is the default. The version loaded
     last serves under its model's bare name. `announce` is told "model@version"
-    and whether it serves from now on. `scheduler` warms versions up, between
-    the batches of those that serve.
+    and whether it serves from now on: not before it is warm. `scheduler` warms
+    versions up, between the batches of those that serve.
     """
 
     def __init__(self, announce: Announce, scheduler: Scheduler) -> None:
@@ -160,6 +164,7 @@ class LoadedVersions:
                     "version", f"{present.name} is loaded with {present.digest}; unload it first"
                 )
             return present
+        await self._announce(wanted.name, False)
         ranker, max_tokens = await asyncio.to_thread(_read, wanted.folder)
         loaded = Loaded(wanted.model, wanted.version, digest, ranker, lengths=Lengths(max_tokens))
         await self._warm_up(loaded)
