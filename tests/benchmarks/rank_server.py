@@ -62,6 +62,12 @@ class Handled:
     ended: float
 
 
+def machine_cpu_seconds() -> float:
+    """Return the processor time that all processes of the machine have used."""
+    user, nice, system = Path("/proc/stat").read_text().split()[1:4]
+    return (int(user) + int(nice) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
 def write_minilm(folder: Path, head_seed: int) -> Path:
     """Write all-MiniLM-L6-v2 with a head drawn from a seed as a model version."""
     with new_artefact(folder, Manifest("encoder", "fp32", MAX_TOKENS, Lineage("sft"))) as temporary:

@@ -13,7 +13,7 @@ import pytest
 from tests.rankers.serving.gate import Gate, Word
 
 from ranklift.rankers.artefacts import load_ranker
-from ranklift.rankers.base import Ranker, Text, score_texts
+from ranklift.rankers.base import Ranker, Text, Values, score_texts
 from ranklift.rankers.serving.cost import CostModel
 from ranklift.rankers.serving.options import ServingOptions
 from ranklift.rankers.serving.scheduler import Answered, Scheduler
@@ -134,6 +134,20 @@ def test_a_request_whose_pairs_fail_fails_alone() -> None:
         assert isinstance(fine, Answered)
 
     acting(story)
+
+
+def test_a_model_that_loses_scores_is_found_out() -> None:
+    class Losing(Gate):
+        def scores(self, pairs: Sequence[Word]) -> Values:
+            return super().scores(pairs)[1:]
+
+    async def act() -> None:
+        losing = Losing()
+        losing.opened.set()
+        with pytest.raises(ValueError, match="1 scores of 2 pairs"):
+            await Scheduler().score(losing, CostModel(), [Word("a")] * 2, None)
+
+    asyncio.run(act())
 
 
 def test_a_request_that_failed_wastes_no_further_batch() -> None:

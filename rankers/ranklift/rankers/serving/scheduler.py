@@ -116,7 +116,9 @@ class Scheduler:
         expires: float | None,
         place: Place | None = None,
     ) -> Answered:
-        """Return the scores of `pairs`; `place` is the one that was reserved for them.
+        """Return the scores of `pairs`.
+
+        With a `place` that was reserved for them, its deadline holds.
 
         Raises:
             Overloaded, InvalidRequest: as `admit`, now that the tokens are known.
@@ -223,7 +225,10 @@ def _timed_scores(
 def _scores(ranker: Ranker[Any], parts: Sequence[Sequence[Any]]) -> list[Outcome]:
     """Return the scores of each part. One that fails is told apart by scoring each by itself."""
     try:
-        values = ranker.scores([pair for part in parts for pair in part])
+        pairs = [pair for part in parts for pair in part]
+        values = ranker.scores(pairs)
+        if len(values) != len(pairs):
+            raise ValueError(f"{len(values)} scores of {len(pairs)} pairs")
     except Exception as error:  # whatever it is, only the request at fault gets it
         if len(parts) == 1:
             return [error]
