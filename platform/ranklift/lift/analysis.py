@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib import import_module
+from threading import Thread
 from typing import Any
 
 import polars as pl
@@ -12,7 +14,6 @@ from ranklift.lift.days import busiest_day, unit_days
 from ranklift.lift.flat import read_flat
 from ranklift.lift.pages import PageRows, collect
 from ranklift.lift.plan_checks import plan_violations
-from ranklift.lift.report import report_of
 from ranklift.lift.subject import Subject, Sums, metrics_of, parts_of_one
 from ranklift.lift.sums import unit_sums
 from ranklift.lift.values import LiftReport
@@ -52,6 +53,9 @@ def analyze(
     Raises:
         InvalidRequest: a column, an option or the plan is wrong; the field names it.
     """
+    # scipy takes longer to import than all the rest; meanwhile values are read and checked, outside
+    # of the interpreter.
+    Thread(target=import_module, args=("ranklift.lift.report",)).start()
     plan = plan or AnalysisPlan()
     own = {name for metric in plan.metrics for name in sums_of(metric)}
     log = read_flat(pages, clicks, measures=sorted(own), trigger=trigger)
@@ -81,6 +85,8 @@ def analyze(
         plan=plan,
         finished=fixed,
     )
+    from ranklift.lift.report import report_of
+
     return report_of(subject, summed, only=metrics)
 
 

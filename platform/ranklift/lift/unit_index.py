@@ -69,11 +69,12 @@ class Codes:
     def _of_text(self, values: pl.Series) -> Ints:
         before = self._index.count
         if 0 < before <= FEW:
-            codes = np.full(len(values), -1)
+            found = np.zeros(len(values), np.int8)  # code + 1; 0 where unknown
             for code, text in enumerate(self._all_texts()):
-                codes[(values == text).to_numpy()] = code
-            if codes.min() >= 0:
-                return codes
+                # Assigning where a mask says so takes five times as long.
+                found += (values == text).to_numpy() * np.int8(code + 1)
+            if found.all():
+                return found.astype(np.int64) - 1
         codes = self._index.of(values.hash(self._seed).to_numpy())
         if self._index.count > before:
             self._keep(values.gather(_rows_of(codes, before)))
