@@ -12,7 +12,7 @@ import polars as pl
 from ranklift.lift.columns import sums_of
 from ranklift.lift.days import busiest_day, unit_days
 from ranklift.lift.flat import read_flat
-from ranklift.lift.pages import PageRows, collect
+from ranklift.lift.pages import FAULTS, PageRows, collect, faults_first
 from ranklift.lift.plan_checks import plan_violations
 from ranklift.lift.subject import Subject, Sums, metrics_of, parts_of_one
 from ranklift.lift.sums import unit_sums
@@ -53,45 +53,57 @@ def analyze(
     Raises:
         InvalidRequest: a column, an option or the plan is wrong; the field names it.
     """
-    # scipy takes longer to import than all the rest; meanwhile values are read and checked, outside
-    # of the interpreter.
+    # scipy takes longer to import than all the rest; meanwhile pages are read, mostly outside of
+    # the interpreter.
     Thread(target=import_module, args=("ranklift.lift.report",)).start()
     plan = plan or AnalysisPlan()
     own = {name for metric in plan.metrics for name in sums_of(metric)}
-    log = read_flat(pages, clicks, measures=sorted(own), trigger=trigger)
-    sums = [*log.measures, *log.constants]
-    refuse_if_any(plan_violations(plan, primary, has_planned_end=False, sums=sums))
-    for segment in segments:
-        if segment not in log.segments:
-            raise InvalidRequest.of(
-                "segments",
-                f'"{segment}" is no column of text, categories or booleans; there are '
-                f"{', '.join(log.segments) or 'none'}",
-            )
-    if metrics is not None:
-        used = {name for m in metrics_of(primary, plan, sums, metrics).all for name in sums_of(m)}
-        # The check for lost dwells, which look like a lift, needs these.
-        if any("dwell" in name for name in used):
-            used |= {"clicks_with_dwell", "clicks" if "clicks" in log.measures else "clicked_pages"}
-        log = log.with_only(used)
-    summed = _sums(log, tuple(dict.fromkeys(segments)), details)
-    arms = _arms(summed.units, control, shares)
-    fixed = plan.horizon is Horizon.FIXED and not plan.planned_units
-    subject = Subject(
-        name=name if trigger is None else f"{name}, pages with {trigger}",
-        arms=tuple(arms),
-        shares=arms,
-        primary_metric=primary,
-        plan=plan,
-        finished=fixed,
-    )
-    from ranklift.lift.report import report_of
+    log = read_flat(pages, clicks, measures=sorted(own), trigger=trigger, at_once=False)
+    with faults_first(log):
+        sums = [*log.measures, *log.constants]
+        refuse_if_any(plan_violations(plan, primary, has_planned_end=False, sums=sums))
+        for segment in segments:
+            if segment not in log.segments:
+                raise InvalidRequest.of(
+                    "segments",
+                    f'"{segment}" is no column of text, categories or booleans; there are '
+                    f"{', '.join(log.segments) or 'none'}",
+                )
+        if metrics is not None:
+            used = {
+                name for m in metrics_of(primary, plan, sums, metrics).all for name in sums_of(m)
+            }
+            # The check for lost dwells, which look like a lift, needs these.
+            if any("dwell" in name for name in used):
+                used |= {
+                    "clicks_with_dwell",
+                    "clicks" if "clicks" in log.measures else "clicked_pages",
+                }
+            log = log.with_only(used)
+        summed = _sums(log, tuple(dict.fromkeys(segments)), details)
+        arms = _arms(summed.units, control, shares)
+        fixed = plan.horizon is Horizon.FIXED and not plan.planned_units
+        subject = Subject(
+            name=name if trigger is None else f"{name}, pages with {trigger}",
+            arms=tuple(arms),
+            shares=arms,
+            primary_metric=primary,
+            plan=plan,
+            finished=fixed,
+        )
+        from ranklift.lift.report import report_of
 
-    return report_of(subject, summed, only=metrics)
+        return report_of(subject, summed, only=metrics)
 
 
 def _sums(log: PageRows, segments: tuple[str, ...], details: bool) -> Sums:
-    units = unit_sums(log.rows, measures=log.measures, constants=log.constants, segments=segments)
+    faults = () if log.refuse is None else (FAULTS,)
+    units = unit_sums(
+        log.rows, measures=(*log.measures, *faults), constants=log.constants, segments=segments
+    )
+    if faults and units[FAULTS].sum():
+        raise RuntimeError("values are wrong in one pass over the pages and right in the next")
+    units = units.drop(faults)
     days = None
     if details and "page_time" in log.rows.collect_schema():
         days = unit_days(log.rows, measures=log.measures)

@@ -85,6 +85,8 @@ class Layer:
     def add(self, batch: Batch, values: Mapping[str, Codes]) -> None:
         units = batch.units
         for name, amounts in batch.amounts.items():
+            if not batch.bounds[name]:
+                continue
             if batch.bounds[name] > INT32_MOST and self.sums[name].dtype == np.int32:
                 self.sums[name] = self.sums[name].astype(np.int64)
             dtype = pl.Int32 if self.sums[name].dtype == np.int32 else pl.Int64
