@@ -12,7 +12,7 @@ import polars as pl
 from ranklift.lift.columns import sums_of
 from ranklift.lift.days import busiest_day, unit_days
 from ranklift.lift.flat import read_flat
-from ranklift.lift.pages import FAULTS, PageRows, collect, faults_first
+from ranklift.lift.pages import PageRows, collect, faults_first, without_faults
 from ranklift.lift.plan_checks import plan_violations
 from ranklift.lift.subject import Subject, Sums, metrics_of, parts_of_one
 from ranklift.lift.sums import unit_sums
@@ -97,13 +97,9 @@ def analyze(
 
 
 def _sums(log: PageRows, segments: tuple[str, ...], details: bool) -> Sums:
-    faults = () if log.refuse is None else (FAULTS,)
-    units = unit_sums(
-        log.rows, measures=(*log.measures, *faults), constants=log.constants, segments=segments
-    )
-    if faults and units[FAULTS].sum():
-        raise RuntimeError("values are wrong in one pass over the pages and right in the next")
-    units = units.drop(faults)
+    measures = (*log.measures, *log.unchecked)
+    units = unit_sums(log.rows, measures=measures, constants=log.constants, segments=segments)
+    units = without_faults(log, units)
     days = None
     if details and "page_time" in log.rows.collect_schema():
         days = unit_days(log.rows, measures=log.measures)

@@ -86,11 +86,12 @@ def read_flat(
     """Return the page rows of a table of pages, with the measures that its columns support.
 
     The tables are polars (lazy or not), pandas, pyarrow, DuckDB or Spark frames, or paths of
-    Parquet files; both of one engine. Values are checked here, in one pass; what is returned is
-    not computed yet. Unless `at_once`, the values of a table that is read page by page are left
-    for the pass that computes it (`PageRows.refuse`). `measures` names further columns of numbers to be summed, those of declared
-    metrics; names that the pages lack are passed over. `trigger` names a column of flags: pages
-    without it are read and left out. `examination` is by rank (`pages.with_clicks`).
+    Parquet files; both of one engine. Values are checked here, in one pass; what is returned is not
+    computed yet. Unless `at_once`, the values of a table that is read page by page are left for the
+    pass that computes it (`PageRows.refuse`). `measures` names further columns of numbers to be
+    summed, those of declared metrics; names that the pages lack are passed over. `trigger` names a
+    column of flags: pages without it are read and left out. `examination` is by rank
+    (`pages.with_clicks`).
 
     Raises:
         InvalidRequest: a table cannot be read, or a column is missing or holds what it must not.

@@ -47,6 +47,11 @@ class PageRows:
     dwells: Rows | None = None
     refuse: Callable[[], None] | None = None
 
+    @property
+    def unchecked(self) -> tuple[str, ...]:
+        """Return the column of `rows` that tells wrong values, if they were not looked at."""
+        return () if self.refuse is None else (FAULTS,)
+
     def with_only(self, sums: Collection[str]) -> PageRows:
         """Return the same pages without the measures that are not in `sums`, but "pages".
 
@@ -73,6 +78,17 @@ def faults_first(log: PageRows) -> Iterator[None]:
         if log.refuse is not None:
             log.refuse()
         raise
+
+
+def without_faults(log: PageRows, found: pl.DataFrame) -> pl.DataFrame:
+    """Return what was read or summed of pages without `PageRows.unchecked`.
+
+    Raises:
+        RuntimeError: there are wrong values, or no pages; `faults_first` says so.
+    """
+    if log.unchecked and (found.is_empty() or found[FAULTS].sum()):
+        raise RuntimeError("values are wrong in one pass over the pages and right in the next")
+    return found.drop(log.unchecked)
 
 
 def collect(frame: Rows) -> pl.DataFrame:
