@@ -227,7 +227,8 @@ class UnitArrays:
         # One look-up per page instead of one per constant: of all of them mixed.
         mixed = np.zeros(len(units), np.uint64)
         for values in given.values():
-            mixed = (mixed ^ values.view(np.uint64)) * MIXER
+            mixed ^= values.view(np.uint64)
+            mixed *= MIXER
         mark = mixed.view(np.int64)
         marks = self._marks = reaching(self._marks, len(self.units))
         marks[units[new]] = mark[new]

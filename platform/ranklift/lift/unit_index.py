@@ -39,7 +39,7 @@ class Codes:
         if not len(values):
             return np.zeros(0, np.int64)
         if self._text:
-            return self._of_text(values.cast(pl.String).rechunk())
+            return self._of_text(values.cast(pl.String))
         if values.dtype == pl.Boolean:
             values = values.cast(pl.UInt8)
         if isinstance(self._index, _Table):
@@ -75,6 +75,7 @@ class Codes:
                 found += (values == text).to_numpy() * np.int8(code + 1)
             if found.all():
                 return found.astype(np.int64) - 1
+        values = values.rechunk()
         codes = self._index.of(values.hash(self._seed).to_numpy())
         if self._index.count > before:
             self._keep(values.gather(_rows_of(codes, before)))
