@@ -159,13 +159,16 @@ class Tally:
         Co-moments are sums S of (x - c)(x - c)' over units, and change by what the touched units
         add to S less what they added. With c the mean of all units before, S is m2 and nothing
         large cancels; afterwards m2 = S - n d d', where d is how far the mean moved from c.
+
+        Both arrays are overwritten: new memory for as much would take longer than the arithmetic.
         """
         moments = self.moments(arm)
         if moments.count == 0:
             self._moments[arm] = Moments.of(self._columns.names, after)
             self._squares[arm] = np.diag(self._moments[arm].m2).copy()
             return True
-        out, into = before - moments.mean, after - moments.mean
+        out = np.subtract(before, moments.mean, out=before)
+        into = np.subtract(after, moments.mean, out=after)
         count = moments.count + len(into) - len(out)
         if count == 0:
             del self._moments[arm]

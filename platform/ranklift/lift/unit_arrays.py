@@ -185,10 +185,15 @@ class UnitArrays:
         self, layer: Layer, units: Ints, *, release: bool
     ) -> Iterator[tuple[str, pl.Series]]:
         schema = self.layout.schema
-        for name in self.layout.measures:
-            sums = layer.sums.pop(name) if release else layer.sums[name]
-            yield name, pl.Series(sums.take(units).astype(np.int64, copy=False))
+        measures: dict[str, pl.Series] = {}
+        for sharing in layer.sharing():
+            sums = layer.sums[sharing[0]]
+            if release:
+                layer.sums = {name: of for name, of in layer.sums.items() if name not in sharing}
+            column = pl.Series(sums.take(units).astype(np.int64, copy=False))
+            measures |= dict.fromkeys(sharing, column)
             del sums
+        yield from ((name, measures[name]) for name in self.layout.measures)
         last = release and not self._layers  # `finish` has taken all of them
         for name in self.layout.constants:
             constants = self._constants.pop(name) if last else self._constants[name]

@@ -63,7 +63,7 @@ class Layer:
     def reach(self, units: int) -> None:
         """Make room for this many units."""
         self.arms = reaching(self.arms, units)
-        for sharing in self._sharing().values():
+        for sharing in self.sharing():
             self.sums |= dict.fromkeys(sharing, reaching(self.sums[sharing[0]], units))
         self.segments = {name: reaching(codes, units) for name, codes in self.segments.items()}
         if self.first is not None and self.last is not None:
@@ -87,7 +87,7 @@ class Layer:
     def add(self, batch: Batch, values: Mapping[str, Codes]) -> None:
         units = batch.units
         self._separate(batch.amounts)
-        for sharing in self._sharing().values():
+        for sharing in self.sharing():
             name = sharing[0]
             sums, amounts = self.sums[name], batch.amounts[name]
             if not batch.bounds[name]:
@@ -110,16 +110,16 @@ class Layer:
                 kept[earlier] = 0
                 _take_smallest(kept, units[early], batch.segments[name].gather(early), values[name])
 
-    def _sharing(self) -> dict[int, list[str]]:
-        """Return the measures that share an array, by that array's id."""
-        sharing: dict[int, list[str]] = {}
+    def sharing(self) -> list[list[str]]:
+        """Return the measures, together those that share an array of sums."""
+        groups: dict[int, list[str]] = {}
         for name, sums in self.sums.items():
-            sharing.setdefault(id(sums), []).append(name)
-        return sharing
+            groups.setdefault(id(sums), []).append(name)
+        return list(groups.values())
 
     def _separate(self, amounts: Mapping[str, pl.Series]) -> None:
         """Give measures that share an array, but not these amounts, arrays of their own."""
-        for sharing in self._sharing().values():
+        for sharing in self.sharing():
             while sharing:
                 first = sharing[0]
                 sharing = [name for name in sharing if not _equal(amounts[name], amounts[first])]
