@@ -76,7 +76,10 @@ def faults_first(log: PageRows) -> Iterator[None]:
         yield
     except Exception:
         if log.refuse is not None:
-            log.refuse()
+            try:
+                log.refuse()
+            except InvalidRequest as refusal:
+                raise refusal from None
         raise
 
 

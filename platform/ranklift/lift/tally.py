@@ -35,7 +35,7 @@ class UnitColumns:
     def of(self, units: pl.DataFrame) -> Floats:
         """Return the columns of unit sums, shape (units, columns)."""
         values = self.add(units.lazy()).select(pl.col(self.names).cast(pl.Float64))
-        return values.collect().to_numpy()
+        return values.collect().to_numpy(writable=True)
 
 
 class Tally:
