@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib import import_module
+from threading import Thread
 from typing import Any
 
 import polars as pl
@@ -10,9 +12,8 @@ import polars as pl
 from ranklift.lift.columns import sums_of
 from ranklift.lift.days import busiest_day, unit_days
 from ranklift.lift.flat import read_flat
-from ranklift.lift.pages import PageRows, collect
+from ranklift.lift.pages import PageRows, collect, faults_first, without_faults
 from ranklift.lift.plan_checks import plan_violations
-from ranklift.lift.report import report_of
 from ranklift.lift.subject import Subject, Sums, metrics_of, parts_of_one
 from ranklift.lift.sums import unit_sums
 from ranklift.lift.values import LiftReport
@@ -52,40 +53,53 @@ def analyze(
     Raises:
         InvalidRequest: a column, an option or the plan is wrong; the field names it.
     """
+    # scipy takes longer to import than all the rest; meanwhile pages are read, mostly outside of
+    # the interpreter.
+    Thread(target=import_module, args=("ranklift.lift.report",)).start()
     plan = plan or AnalysisPlan()
     own = {name for metric in plan.metrics for name in sums_of(metric)}
-    log = read_flat(pages, clicks, measures=sorted(own), trigger=trigger)
-    sums = [*log.measures, *log.constants]
-    refuse_if_any(plan_violations(plan, primary, has_planned_end=False, sums=sums))
-    for segment in segments:
-        if segment not in log.segments:
-            raise InvalidRequest.of(
-                "segments",
-                f'"{segment}" is no column of text, categories or booleans; there are '
-                f"{', '.join(log.segments) or 'none'}",
-            )
-    if metrics is not None:
-        used = {name for m in metrics_of(primary, plan, sums, metrics).all for name in sums_of(m)}
-        # The check for lost dwells, which look like a lift, needs these.
-        if any("dwell" in name for name in used):
-            used |= {"clicks_with_dwell", "clicks" if "clicks" in log.measures else "clicked_pages"}
-        log = log.with_only(used)
-    summed = _sums(log, tuple(dict.fromkeys(segments)), details)
-    arms = _arms(summed.units, control, shares)
-    fixed = plan.horizon is Horizon.FIXED and not plan.planned_units
-    subject = Subject(
-        name=name if trigger is None else f"{name}, pages with {trigger}",
-        arms=tuple(arms),
-        shares=arms,
-        primary_metric=primary,
-        plan=plan,
-        finished=fixed,
-    )
-    return report_of(subject, summed, only=metrics)
+    log = read_flat(pages, clicks, measures=sorted(own), trigger=trigger, at_once=False)
+    with faults_first(log):
+        sums = [*log.measures, *log.constants]
+        refuse_if_any(plan_violations(plan, primary, has_planned_end=False, sums=sums))
+        for segment in segments:
+            if segment not in log.segments:
+                raise InvalidRequest.of(
+                    "segments",
+                    f'"{segment}" is no column of text, categories or booleans; there are '
+                    f"{', '.join(log.segments) or 'none'}",
+                )
+        if metrics is not None:
+            used = {
+                name for m in metrics_of(primary, plan, sums, metrics).all for name in sums_of(m)
+            }
+            # The check for lost dwells, which look like a lift, needs these.
+            if any("dwell" in name for name in used):
+                used |= {
+                    "clicks_with_dwell",
+                    "clicks" if "clicks" in log.measures else "clicked_pages",
+                }
+            log = log.with_only(used)
+        summed = _sums(log, tuple(dict.fromkeys(segments)), details)
+        arms = _arms(summed.units, control, shares)
+        fixed = plan.horizon is Horizon.FIXED and not plan.planned_units
+        subject = Subject(
+            name=name if trigger is None else f"{name}, pages with {trigger}",
+            arms=tuple(arms),
+            shares=arms,
+            primary_metric=primary,
+            plan=plan,
+            finished=fixed,
+        )
+        from ranklift.lift.report import report_of
+
+        return report_of(subject, summed, only=metrics)
 
 
 def _sums(log: PageRows, segments: tuple[str, ...], details: bool) -> Sums:
-    units = unit_sums(log.rows, measures=log.measures, constants=log.constants, segments=segments)
+    measures = (*log.measures, *log.unchecked)
+    units = unit_sums(log.rows, measures=measures, constants=log.constants, segments=segments)
+    units = without_faults(log, units)
     days = None
     if details and "page_time" in log.rows.collect_schema():
         days = unit_days(log.rows, measures=log.measures)

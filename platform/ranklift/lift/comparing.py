@@ -99,8 +99,8 @@ def moments_of(units: pl.DataFrame, metric: Metric, method: Method) -> Moments:
 
 def values_of(units: pl.DataFrame, metric: Metric, method: Method) -> Floats:
     """Return a metric's columns, shape (units, `method.columns(metric)`)."""
-    values = with_values(units, [metric], method)
-    return values.select(value_columns(metric, method)).to_numpy()
+    values = with_values(units.lazy(), [metric], method)
+    return values.select(value_columns(metric, method)).collect().to_numpy()
 
 
 def value_columns(metric: Metric, method: Method) -> list[str]:
@@ -114,18 +114,19 @@ def value_columns(metric: Metric, method: Method) -> list[str]:
     ]
 
 
-def with_values(units: pl.DataFrame, metrics: Sequence[Metric], method: Method) -> pl.DataFrame:
+def with_values(units: pl.LazyFrame, metrics: Sequence[Metric], method: Method) -> pl.LazyFrame:
     """Return unit sums with the columns of all `metrics` (`value_columns`) beside them."""
-    frame = nw.from_native(units, eager_only=True)
+    frame = nw.from_native(units)
+    columns = frame.collect_schema().names()
     lacking, adjusted, used = [], [], []
     for metric in metrics:
         covariates = method.covariates.get(metric.name, ())
         if Covariate(NEWCOMER) in covariates:
             lacks = lacks_any(_sums_behind(covariates, metric))
             lacking.append(lacks.alias(f"{NEWCOMER} of {metric.name}"))
-        if covariates and supported(metric, units.columns, PRE):
+        if covariates and supported(metric, columns, PRE):
             adjusted.append(metric)
-        used += [one.numerator for one in covariates if one.numerator in units.columns]
+        used += [one.numerator for one in covariates if one.numerator in columns]
     # First, since what is missing counts as 0 afterwards.
     if lacking:
         frame = frame.with_columns(lacking)

@@ -24,6 +24,7 @@ Columns of the clicks: `page_id`, and optionally `timestamp`, `position` (from 1
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import narwhals as nw
@@ -38,9 +39,11 @@ from ranklift.lift.frames import (
     refuse_faults,
     rows_of,
     value_faults,
+    with_faults,
 )
 from ranklift.lift.measures import MEASURES, PRE
 from ranklift.lift.pages import (
+    FAULTS,
     PageRows,
     Rows,
     click_dwells,
@@ -78,14 +81,17 @@ def read_flat(
     measures: Sequence[str] = (),
     trigger: str | None = None,
     examination: Sequence[float] = DEFAULT_EXAMINATION,
+    at_once: bool = True,
 ) -> PageRows:
     """Return the page rows of a table of pages, with the measures that its columns support.
 
     The tables are polars (lazy or not), pandas, pyarrow, DuckDB or Spark frames, or paths of
-    Parquet files; both of one engine. Values are checked here, in one pass; what is returned is
-    not computed yet. `measures` names further columns of numbers to be summed, those of declared
-    metrics; names that the pages lack are passed over. `trigger` names a column of flags: pages
-    without it are read and left out. `examination` is by rank (`pages.with_clicks`).
+    Parquet files; both of one engine. Values are checked here, in one pass; what is returned is not
+    computed yet. Unless `at_once`, the values of a table that is read page by page are left for the
+    pass that computes it (`PageRows.refuse`). `measures` names further columns of numbers to be
+    summed, those of declared metrics; names that the pages lack are passed over. `trigger` names a
+    column of flags: pages without it are read and left out. `examination` is by rank
+    (`pages.with_clicks`).
 
     Raises:
         InvalidRequest: a table cannot be read, or a column is missing or holds what it must not.
@@ -95,9 +101,14 @@ def read_flat(
     columns = _page_columns(schema, clicks is not None, measures) | _trigger(schema, trigger)
     segments = _segments(schema, columns)
     shown = read_columns(table, {**columns, **dict.fromkeys(segments, Kind.LABEL)}, "pages")
-    count = refuse_faults(shown, _page_faults(shown, columns))
-    if not count:
-        raise InvalidRequest.of("pages", "has no rows; give the pages of at least two arms")
+    faults = list(_page_faults(shown, columns))
+    refuse = partial(_refuse_pages, shown, faults)
+    by_page = clicks is None and trigger is None and not {"page_id", "session_id"} & set(columns)
+    later = by_page and not at_once
+    if later:
+        shown = with_faults(shown, faults, FAULTS)
+    else:
+        refuse()
     if "page_id" in columns:
         shown = _distinct_pages(shown)
     known = shown
@@ -131,11 +142,13 @@ def read_flat(
             *(nw.col(n).fill_null(0) for n in counted),
             *constants,
             *segments,
+            *((FAULTS,) if later else ()),
         ),
         counted,
         constants,
         segments,
         dwells,
+        refuse if later else None,
     )
 
 
@@ -225,6 +238,11 @@ def _page_faults(shown: Rows, columns: Mapping[str, Kind]) -> Iterator[Fault]:
         (dwell > 0) & (_told(columns) == 0),
         "with a dwell but no click; dwell is the time after a click, else null",
     )
+
+
+def _refuse_pages(shown: Rows, faults: Sequence[Fault]) -> None:
+    if not refuse_faults(shown, faults):
+        raise InvalidRequest.of("pages", "has no rows; give the pages of at least two arms")
 
 
 def _distinct_pages(shown: Rows) -> Rows:

@@ -102,6 +102,12 @@ class Fault:
     text: str
 
 
+def with_faults(frame: Rows, faults: Iterable[Fault], name: str) -> Rows:
+    """Return the frame with the column `name`: 1 where a row has a fault, else 0."""
+    anything = nw.any_horizontal(*(fault.where for fault in faults), ignore_nulls=True)
+    return frame.with_columns(anything.cast(nw.Int8).alias(name))
+
+
 def refuse_faults(frame: Rows, faults: Iterable[Fault]) -> int:
     """Return the number of rows of a frame in which no row has a fault.
 

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import polars as pl
+import narwhals as nw
 
 from ranklift.lift.columns import sums_of, supported
 from ranklift.lift.comparing import Method, covariates_for, value_columns, with_values
 from ranklift.lift.flat import read_flat
 from ranklift.lift.moments import Moments
-from ranklift.lift.pages import collect
+from ranklift.lift.pages import collect, faults_first, without_faults
 from ranklift.lift.sample_ratio import sample_ratio
 from ranklift.lift.subject import Metrics, Subject, metrics_of, parts_of_one
 from ranklift.lift.tally import Tally, UnitColumns
@@ -62,17 +62,18 @@ class LiveLift:
             InvalidRequest: as `analyze`, for these pages. Nothing is added then.
         """
         own = {name for metric in self._subject.plan.metrics for name in sums_of(metric)}
-        log = read_flat(pages, measures=sorted(own))
-        metrics = self._metrics((*log.measures, *log.constants))
-        log = log.with_only({name for metric in metrics.all for name in sums_of(metric)})
-        sums = (*log.measures, *log.constants)
-        rows = collect(log.rows.select("unit_id", "arm", *sums)).with_columns(
-            pl.col("arm").cast(pl.String)
-        )
-        if self._counted is None:
-            layout = Layout(rows.schema, log.measures, log.constants)
-            self._counted = _Counted.of(metrics, sums, layout, self._subject)
-        self._counted.tally.add(rows)
+        log = read_flat(pages, measures=sorted(own), at_once=False)
+        with faults_first(log):
+            metrics = self._metrics((*log.measures, *log.constants))
+            log = log.with_only({name for metric in metrics.all for name in sums_of(metric)})
+            sums = (*log.measures, *log.constants)
+            arm = nw.col("arm").cast(nw.String)
+            rows = collect(log.rows.select("unit_id", arm, *sums, *log.unchecked))
+            rows = without_faults(log, rows)
+            if self._counted is None:
+                layout = Layout(rows.schema, log.measures, log.constants)
+                self._counted = _Counted.of(metrics, sums, layout, self._subject)
+            self._counted.tally.add(rows)
 
     def lifts(self) -> tuple[MetricLift, ...]:
         """Return the lift of every metric in every arm but control; nothing before any page."""

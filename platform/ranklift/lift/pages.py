@@ -6,7 +6,8 @@ The expressions are written once, in narwhals: they run on polars, and inside Du
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -23,6 +24,7 @@ Rows = nw.LazyFrame[Any]
 # Hassan, White and Zitouni 2014, "Modeling dwell time to predict click-level satisfaction".
 SATISFIED_MS = 30_000
 DAY_US = 86_400_000_000
+FAULTS = "_faults"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,9 @@ class PageRows:
     the columns named here. `measures` add up; `constants` ("pre_*") are the same on all pages of a
     unit; `segments` are text. `dwells`, None where the log cannot tell, has a row per click with a
     dwell: `unit_id`, `arm`, `dwell_ms` i64, `censored` bool.
+
+    `refuse` is None where all values were looked at. Otherwise the rows have a column `FAULTS`
+    too, 1 where a value is wrong, else 0, and `refuse` says what is: see `faults_first`.
     """
 
     rows: Rows
@@ -40,6 +45,12 @@ class PageRows:
     constants: tuple[str, ...] = ()
     segments: tuple[str, ...] = ()
     dwells: Rows | None = None
+    refuse: Callable[[], None] | None = None
+
+    @property
+    def unchecked(self) -> tuple[str, ...]:
+        """Return the column of `rows` that tells wrong values, if they were not looked at."""
+        return () if self.refuse is None else (FAULTS,)
 
     def with_only(self, sums: Collection[str]) -> PageRows:
         """Return the same pages without the measures that are not in `sums`, but "pages".
@@ -52,6 +63,35 @@ class PageRows:
             measures=tuple(name for name in self.measures if name in sums or name == "pages"),
             constants=tuple(name for name in self.constants if name not in unused),
         )
+
+
+@contextmanager
+def faults_first(log: PageRows) -> Iterator[None]:
+    """Refuse wrong values of pages, rather than whatever they made go wrong.
+
+    Raises:
+        InvalidRequest: an exception was raised, and values are wrong.
+    """
+    try:
+        yield
+    except Exception:
+        if log.refuse is not None:
+            try:
+                log.refuse()
+            except InvalidRequest as refusal:
+                raise refusal from None
+        raise
+
+
+def without_faults(log: PageRows, found: pl.DataFrame) -> pl.DataFrame:
+    """Return what was read or summed of pages without `PageRows.unchecked`.
+
+    Raises:
+        RuntimeError: there are wrong values, or no pages; `faults_first` says so.
+    """
+    if log.unchecked and (found.is_empty() or found[FAULTS].sum()):
+        raise RuntimeError("values are wrong in one pass over the pages and right in the next")
+    return found.drop(log.unchecked)
 
 
 def collect(frame: Rows) -> pl.DataFrame:

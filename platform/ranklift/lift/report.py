@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
 from importlib.metadata import version
 
+import numpy as np
 import polars as pl
 
 from ranklift.lift.checks import data_checks, enough_units
@@ -34,7 +36,16 @@ def report_of(subject: Subject, sums: Sums, *, only: Sequence[str] | None = None
     Raises:
         InvalidRequest: the plan, the primary metric or `only` name an unknown metric.
     """
+    # Beside the estimates: hashing and the passes of polars and numpy let go of the lock.
+    with ThreadPoolExecutor(1) as aside:
+        return _report(subject, sums, only, aside)
+
+
+def _report(
+    subject: Subject, sums: Sums, only: Sequence[str] | None, aside: ThreadPoolExecutor
+) -> LiftReport:
     metrics = metrics_of(subject.primary_metric, subject.plan, sums.units.columns, only)
+    digest = aside.submit(_digest, sums.units)
     units = units_that_count(sums.units, subject)
     known = [metric for metric in metrics.all if supported(metric, units.exposed.columns)]
     method = method_for(
@@ -43,13 +54,14 @@ def report_of(subject: Subject, sums: Sums, *, only: Sequence[str] | None = None
         confidence_level=1 - subject.plan.alpha,
         covariates=subject.plan.covariates,
     )
-    checks = _checks(subject, sums, metrics.primary, units, method)
+    checked = aside.submit(_checks, subject, sums, metrics.primary, units, method)
     start, end = _span(sums.units)
     tracks = tracks_of(subject, metrics, sums.days, units, method, end)
     lifts = with_outcomes(subject, metrics, metric_lifts(subject, metrics, units, method), tracks)
     primary = [metrics.primary] if metrics.primary in known else []
     tested = [metric for metric in (*primary, *metrics.secondary) if metric in known]
     timed, level = sums.days is not None, method.confidence_level
+    checks = checked.result()
     return LiftReport(
         experiment=subject.name,
         revision=subject.revision,
@@ -86,7 +98,7 @@ def report_of(subject: Subject, sums: Sums, *, only: Sequence[str] | None = None
                 units.exposed, subject.arms, sums.experiments, metric, method
             )
         ),
-        log_digest=_digest(sums.units),
+        log_digest=digest.result(),
         version=version("ranklift"),
     )
 
@@ -173,7 +185,7 @@ def _digest(units: pl.DataFrame) -> str:
         if column.dtype.is_numeric():
             # As floats: pandas has whole numbers with nulls among them as such.
             floats = column.cast(pl.Float64).fill_null(float("nan"))
-            digest.update(floats.to_numpy().tobytes())
+            digest.update(np.ascontiguousarray(floats.to_numpy()).data)
         else:
             digest.update("\0".join(column.cast(pl.String).fill_null("\1").to_list()).encode())
     return f"blake2b:{digest.hexdigest()}"

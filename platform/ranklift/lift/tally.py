@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -29,11 +30,12 @@ class UnitColumns:
     """
 
     names: tuple[str, ...]
-    add: Callable[[pl.DataFrame], pl.DataFrame]
+    add: Callable[[pl.LazyFrame], pl.LazyFrame]
 
     def of(self, units: pl.DataFrame) -> Floats:
         """Return the columns of unit sums, shape (units, columns)."""
-        return self.add(units).select(pl.col(self.names).cast(pl.Float64)).to_numpy()
+        values = self.add(units.lazy()).select(pl.col(self.names).cast(pl.Float64))
+        return values.collect().to_numpy(writable=True)
 
 
 class Tally:
@@ -63,13 +65,14 @@ class Tally:
         units = np.flatnonzero(touched)
         before = self._counting(units)
         self._arrays.put(batch)
-        both = pl.concat([before, self._counting(units)])
+        after = self._counting(units)
         # Expressions cost the same for few rows and for many, so they see all at once.
-        values, arms = self._columns.of(both), both["arm"]
-        old = np.arange(len(both)) < len(before)
-        for arm in arms.unique():
-            of_arm = (arms == arm).to_numpy()
-            if not self._move(arm, values[of_arm & old], values[of_arm & ~old]):
+        values = self._columns.of(pl.concat([before, after]))
+        old, new = _rows_by_arm(before), _rows_by_arm(after)
+        for arm in old | new:
+            was = values[: len(before)][old.get(arm, slice(0))]
+            becomes = values[len(before) :][new.get(arm, slice(0))]
+            if not self._move(self._arm(arm), was, becomes):
                 self._recompute()
                 break
 
@@ -139,13 +142,16 @@ class Tally:
         return tally
 
     def _counting(self, units: Ints) -> pl.DataFrame:
-        """Return the sums of those of these units that count."""
-        sums = self._arrays.frame(units)
+        """Return the sums of those of these units that count (`UnitArrays.coded`)."""
+        sums = self._arrays.coded(units)
         if self._arrays.crossed:
             sums = sums.filter(~pl.col("unit_id").is_duplicated())
-        if "pages" in self._arrays.layout.measures:
+        if "pages" in self._arrays.layout.measures and not (sums["pages"] > 0).all():
             sums = sums.filter(pl.col("pages") > 0)
         return sums
+
+    def _arm(self, code: int) -> object:
+        return self._arrays.arms.values(np.array([code]))[0]
 
     def _move(self, arm: object, before: Floats, after: Floats) -> bool:
         """Bring an arm's moments up to date with units whose columns were `before`, if exactly.
@@ -153,13 +159,16 @@ class Tally:
         Co-moments are sums S of (x - c)(x - c)' over units, and change by what the touched units
         add to S less what they added. With c the mean of all units before, S is m2 and nothing
         large cancels; afterwards m2 = S - n d d', where d is how far the mean moved from c.
+
+        Both arrays are overwritten: new memory for as much would take longer than the arithmetic.
         """
         moments = self.moments(arm)
         if moments.count == 0:
             self._moments[arm] = Moments.of(self._columns.names, after)
             self._squares[arm] = np.diag(self._moments[arm].m2).copy()
             return True
-        out, into = before - moments.mean, after - moments.mean
+        out = np.subtract(before, moments.mean, out=before)
+        into = np.subtract(after, moments.mean, out=after)
         count = moments.count + len(into) - len(out)
         if count == 0:
             del self._moments[arm]
@@ -177,7 +186,14 @@ class Tally:
     def _recompute(self) -> None:
         sums = self._counting(np.arange(len(self._arrays.units)))
         self._moments = {
-            key[0]: Moments.of(self._columns.names, self._columns.of(of_arm))
-            for key, of_arm in sums.partition_by("arm", as_dict=True).items()
+            self._arm(arm): Moments.of(self._columns.names, self._columns.of(sums[rows]))
+            for arm, rows in _rows_by_arm(sums).items()
         }
         self._squares = {arm: np.diag(of.m2).copy() for arm, of in self._moments.items()}
+
+
+def _rows_by_arm(sums: pl.DataFrame) -> dict[int, slice]:
+    """Return the rows of each arm's code, by which the sums are sorted."""
+    arms = sums["arm"].to_numpy()
+    ends = [*np.flatnonzero(np.diff(arms, prepend=-1)).tolist(), len(arms)]
+    return {int(arms[start]): slice(start, end) for start, end in pairwise(ends)}

@@ -132,15 +132,27 @@ class UnitArrays:
             held |= layer.arms.take(units) == arms + 1
         return held
 
-    def frame(self, units: Ints | None = None) -> pl.DataFrame:
-        """Return the unit sums of these units, or of all sorted by arm and unit.
+    def frame(self) -> pl.DataFrame:
+        """Return the unit sums, sorted by arm and unit.
 
         The columns are `unit_id`, `arm`, the measures (i64), the constants and the segments, all
         with their type in the page rows, and with times `first_page_time` and `last_page_time`.
         """
-        chosen = self.units.order() if units is None else units
-        parts = [self._part(layer, chosen) for layer in self._layers]
-        return self._in_order(parts) if units is None else pl.concat(parts)
+        order = self.units.order()
+        return self._in_order([self._part(layer, order) for layer in self._layers])
+
+    def coded(self, units: Ints) -> pl.DataFrame:
+        """Return the columns of `frame` for these units, sorted by arm.
+
+        `unit_id` and `arm` are codes, which takes less time than their values.
+        """
+        parts = []
+        for layer in self._layers:
+            layer.reach(len(self.units))
+            of_layer, arms = _by_arm(layer, units, np.arange(len(self.arms) + 1, dtype=np.int16))
+            columns = dict(self._columns(layer, of_layer, release=False))
+            parts.append(pl.DataFrame({"unit_id": of_layer, "arm": arms, **columns}))
+        return parts[0] if len(parts) == 1 else pl.concat(parts).sort("arm")
 
     def finish(self) -> pl.DataFrame:
         """Return `frame()`, giving up the arrays while it is built: half the peak of memory."""
@@ -159,16 +171,12 @@ class UnitArrays:
         layer.reach(len(self.units))
         rank = np.zeros(len(self.arms) + 1, np.int16)
         rank[self.arms.order() + 1] = np.arange(1, len(self.arms) + 1)
-        ranks = rank[layer.arms.take(units)]
-        # Sorting 16-bit numbers is a radix sort, which takes time in proportion to their number.
-        order = np.argsort(ranks, kind="stable")[np.count_nonzero(ranks == 0) :]
-        units = units.take(order)
-        arms = layer.arms.take(units).astype(np.int64) - 1
+        units, arms = _by_arm(layer, units, rank)
         columns = {
             "unit_id": self.units.values(units),
             "arm": self.arms.values(arms),
         }
-        del ranks, order, arms
+        del arms
         for name, column in self._columns(layer, units, release=release):
             columns[name] = column
         return pl.DataFrame(columns)
@@ -177,10 +185,15 @@ class UnitArrays:
         self, layer: Layer, units: Ints, *, release: bool
     ) -> Iterator[tuple[str, pl.Series]]:
         schema = self.layout.schema
-        for name in self.layout.measures:
-            sums = layer.sums.pop(name) if release else layer.sums[name]
-            yield name, pl.Series(sums.take(units).astype(np.int64, copy=False))
+        measures: dict[str, pl.Series] = {}
+        for sharing in layer.sharing():
+            sums = layer.sums[sharing[0]]
+            if release:
+                layer.sums = {name: of for name, of in layer.sums.items() if name not in sharing}
+            column = pl.Series(sums.take(units).astype(np.int64, copy=False))
+            measures |= dict.fromkeys(sharing, column)
             del sums
+        yield from ((name, measures[name]) for name in self.layout.measures)
         last = release and not self._layers  # `finish` has taken all of them
         for name in self.layout.constants:
             constants = self._constants.pop(name) if last else self._constants[name]
@@ -219,7 +232,8 @@ class UnitArrays:
         # One look-up per page instead of one per constant: of all of them mixed.
         mixed = np.zeros(len(units), np.uint64)
         for values in given.values():
-            mixed = (mixed ^ values.view(np.uint64)) * MIXER
+            mixed ^= values.view(np.uint64)
+            mixed *= MIXER
         mark = mixed.view(np.int64)
         marks = self._marks = reaching(self._marks, len(self.units))
         marks[units[new]] = mark[new]
@@ -240,3 +254,13 @@ class UnitArrays:
         if name in self._segments:
             return segment_codes(rows[name], self._segments[name]).astype(np.int64)
         return bits(rows[name])
+
+
+def _by_arm(layer: Layer, units: Ints, rank: NDArray[np.int16]) -> tuple[Ints, Ints]:
+    """Return those of these units that are in a layer, sorted by the rank of their arm's code + 1,
+    and the codes of their arms."""
+    ranks = rank.take(layer.arms.take(units))
+    # Sorting 16-bit numbers is a radix sort, which takes time in proportion to their number.
+    order = np.argsort(ranks, kind="stable")[np.count_nonzero(ranks == 0) :]
+    units = units.take(order)
+    return units, layer.arms.take(units).astype(np.int64) - 1

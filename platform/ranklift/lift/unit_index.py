@@ -39,7 +39,7 @@ class Codes:
         if not len(values):
             return np.zeros(0, np.int64)
         if self._text:
-            return self._of_text(values.cast(pl.String).rechunk())
+            return self._of_text(values.cast(pl.String))
         if values.dtype == pl.Boolean:
             values = values.cast(pl.UInt8)
         if isinstance(self._index, _Table):
@@ -69,11 +69,13 @@ class Codes:
     def _of_text(self, values: pl.Series) -> Ints:
         before = self._index.count
         if 0 < before <= FEW:
-            codes = np.full(len(values), -1)
+            found = np.zeros(len(values), np.int8)  # code + 1; 0 where unknown
             for code, text in enumerate(self._all_texts()):
-                codes[(values == text).to_numpy()] = code
-            if codes.min() >= 0:
-                return codes
+                # Assigning where a mask says so takes five times as long.
+                found += (values == text).to_numpy() * np.int8(code + 1)
+            if found.all():
+                return found.astype(np.int64) - 1
+        values = values.rechunk()
         codes = self._index.of(values.hash(self._seed).to_numpy())
         if self._index.count > before:
             self._keep(values.gather(_rows_of(codes, before)))

@@ -51,8 +51,9 @@ class Layer:
 
     def __init__(self, layout: Layout) -> None:
         self.arms = np.zeros(0, np.int16)  # the arm's code + 1; 0 for a unit without pages
-        # Half the memory, and quicker, until a bound says that a sum might not fit.
-        self.sums: dict[str, Amounts] = {name: np.zeros(0, np.int32) for name in layout.measures}
+        # Measures of the same amounts so far share an array, and what is added to it. 32 bits are
+        # half the memory, and quicker, until a bound says that a sum might not fit.
+        self.sums: dict[str, Amounts] = dict.fromkeys(layout.measures, np.zeros(0, np.int32))
         self.first = np.zeros(0, np.int64) if layout.timed else None
         self.last = np.zeros(0, np.int64) if layout.timed else None
         # `segment_codes`; 0 for a unit without pages.
@@ -62,7 +63,8 @@ class Layer:
     def reach(self, units: int) -> None:
         """Make room for this many units."""
         self.arms = reaching(self.arms, units)
-        self.sums = {name: reaching(sums, units) for name, sums in self.sums.items()}
+        for sharing in self.sharing():
+            self.sums |= dict.fromkeys(sharing, reaching(self.sums[sharing[0]], units))
         self.segments = {name: reaching(codes, units) for name, codes in self.segments.items()}
         if self.first is not None and self.last is not None:
             self.first = reaching(self.first, units)
@@ -84,11 +86,17 @@ class Layer:
 
     def add(self, batch: Batch, values: Mapping[str, Codes]) -> None:
         units = batch.units
-        for name, amounts in batch.amounts.items():
-            if batch.bounds[name] > INT32_MOST and self.sums[name].dtype == np.int32:
-                self.sums[name] = self.sums[name].astype(np.int64)
-            dtype = pl.Int32 if self.sums[name].dtype == np.int32 else pl.Int64
-            np.add.at(self.sums[name], units, amounts.cast(dtype).to_numpy())
+        self._separate(batch.amounts)
+        for sharing in self.sharing():
+            name = sharing[0]
+            sums, amounts = self.sums[name], batch.amounts[name]
+            if not batch.bounds[name]:
+                continue
+            if batch.bounds[name] > INT32_MOST and sums.dtype == np.int32:
+                sums = sums.astype(np.int64)
+                self.sums |= dict.fromkeys(sharing, sums)
+            dtype = pl.Int32 if sums.dtype == np.int32 else pl.Int64
+            np.add.at(sums, units, amounts.cast(dtype).to_numpy())
         if batch.times is None or self.first is None or self.last is None:
             return
         before = self.first.take(units) if self.segments else batch.times
@@ -101,6 +109,26 @@ class Layer:
             for name, kept in self.segments.items():
                 kept[earlier] = 0
                 _take_smallest(kept, units[early], batch.segments[name].gather(early), values[name])
+
+    def sharing(self) -> list[list[str]]:
+        """Return the measures, together those that share an array of sums."""
+        groups: dict[int, list[str]] = {}
+        for name, sums in self.sums.items():
+            groups.setdefault(id(sums), []).append(name)
+        return list(groups.values())
+
+    def _separate(self, amounts: Mapping[str, pl.Series]) -> None:
+        """Give measures that share an array, but not these amounts, arrays of their own."""
+        for sharing in self.sharing():
+            while sharing:
+                first = sharing[0]
+                sharing = [name for name in sharing if not _equal(amounts[name], amounts[first])]
+                if sharing:
+                    self.sums |= dict.fromkeys(sharing, self.sums[first].copy())
+
+
+def _equal(amounts: pl.Series, others: pl.Series) -> bool:
+    return amounts.dtype == others.dtype and amounts.equals(others)
 
 
 def segment_codes(values: pl.Series, codes: Codes) -> NDArray[np.int32]:

@@ -105,8 +105,8 @@ def number(bits: Ints, dtype: pl.DataType) -> pl.Series:
     """Return the numbers of `bits`."""
     if dtype.is_float():
         return pl.Series(bits.view(np.float64)).fill_nan(None).cast(dtype)
-    numbers = pl.Series(bits)
-    return numbers.set(numbers == NULL_INT, None).cast(dtype)
+    numbers, null = pl.Series(bits), bits == NULL_INT
+    return (numbers.set(pl.Series(null), None) if null.any() else numbers).cast(dtype)
 
 
 def physical(times: pl.Series) -> Ints:

@@ -147,6 +147,22 @@ def test_values_that_are_not_finite_are_refused(column: str, value: float) -> No
     ]
 
 
+@pytest.mark.parametrize(
+    "given", [{"primary": "happiness"}, {"segments": ["moon"]}, {"control": "nobody"}]
+)
+@pytest.mark.parametrize("without", [[], ["page_id", "session_id"]], ids=["at once", "later"])
+def test_wrong_values_are_told_before_what_else_is_wrong(
+    given: dict[str, Any], without: list[str]
+) -> None:
+    log = draw_log().drop(without, strict=False)
+    assert len(refused(log, **given)) == 1
+    log = log.with_columns(dwell_seconds=pl.lit(-1.0), user_id=pl.lit(""))
+    assert [line.split(":")[0] for line in refused(log, **given)] == [
+        "user_id",
+        "dwell_seconds",
+    ]
+
+
 def test_a_user_in_two_arms_counts_in_no_metric_and_makes_the_report_invalid() -> None:
     log = draw_log()
     stray = log.filter(user_id="u000").head(1)

@@ -241,6 +241,26 @@ def test_large_amounts_with_small_sums_are_no_overflow() -> None:
     assert summed(rows, segments=())["dwell_ms"].to_list() == [0]
 
 
+@pytest.mark.parametrize("same", [0, 100, 299, 300])
+@pytest.mark.parametrize("amount", [1, 2**28])
+def test_measures_are_alike_only_as_long_as_their_amounts_are(same: int, amount: int) -> None:
+    rows = (
+        some_rows()
+        .with_row_index("page")
+        .with_columns(
+            arm=pl.when(pl.col("page") % 10 == 0).then(pl.lit("student")).otherwise("arm"),
+            **dict.fromkeys(("a", "b", "c"), pl.lit(amount)),
+            d=amount + (pl.col("page") >= same).cast(pl.Int64),
+            e=amount + (pl.col("page") >= same).cast(pl.Int64),
+            narrow=pl.lit(amount, dtype=pl.Int32),
+        )
+    )
+    names = ("a", "d", "narrow", "b", "e", "c")
+    plain = rows.group_by("unit_id", "arm").agg(pl.col(names).cast(pl.Int64).sum())
+    found = summed(rows.drop("page_time"), measures=names, constants=(), segments=())
+    assert found.equals(plain.sort("arm", "unit_id").select(found.columns))
+
+
 @pytest.mark.parametrize("kind", sorted(UNIT_IDS))
 def test_codes_stand_for_their_values_while_the_index_grows(kind: str) -> None:
     rng = np.random.default_rng(3)

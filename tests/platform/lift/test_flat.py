@@ -15,7 +15,7 @@ from polars.testing import assert_frame_equal
 from tests.platform.lift.page_logs import draw_clicks, draw_pages
 
 from ranklift.lift.flat import read_flat
-from ranklift.lift.pages import collect
+from ranklift.lift.pages import collect, faults_first, without_faults
 from ranklift.lift.sums import unit_sums
 from ranklift.v1.errors import InvalidRequest
 
@@ -369,3 +369,48 @@ def test_a_trigger_that_is_no_column_of_flags_is_refused(trigger: str, says: str
         read_flat(pages, trigger=trigger)
     with pytest.raises(InvalidRequest, match=r"differs: .*booleans or 0 and 1"):
         read_flat(pages, trigger="differs")
+
+
+WRONG = PAGES.with_columns(dwell_seconds=pl.Series([31.5, None, 2.0, 2e9]))
+
+
+@pytest.mark.parametrize("engine", ["polars", "duckdb"])
+def test_values_can_be_looked_at_by_whoever_sums_them(engine: str) -> None:
+    pages = WRONG if engine == "polars" else duckdb.from_arrow(WRONG.to_arrow())
+    read = read_flat(pages, at_once=False)
+    rows = collect(read.rows)
+    assert sorted(rows.select("unit_id", *read.unchecked).rows()) == [
+        ("ada", 0),
+        ("ada", 0),
+        ("bob", 0),
+        ("cat", 1),
+    ]
+    with (
+        pytest.raises(InvalidRequest, match="dwell_seconds: 1 row with something else"),
+        faults_first(read),
+    ):
+        without_faults(read, rows)
+    without_faults(read, rows.filter(pl.col("unit_id") != "cat"))
+
+
+@pytest.mark.parametrize("wrong", [WRONG, PAGES.head(0)], ids=["a value", "no rows"])
+def test_an_error_that_wrong_values_led_to_is_not_told(wrong: pl.DataFrame) -> None:
+    with (
+        pytest.raises(InvalidRequest, match=r"something else|has no rows"),
+        faults_first(read_flat(wrong, at_once=False)),
+    ):
+        raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError), faults_first(read_flat(PAGES, at_once=False)):
+        raise ZeroDivisionError
+
+
+def test_pages_that_change_while_they_are_read_give_no_numbers() -> None:
+    read = read_flat(PAGES, at_once=False)
+    rows = collect(read.rows).with_columns(pl.lit(1).alias(*read.unchecked))
+    with pytest.raises(RuntimeError, match="right in the next"), faults_first(read):
+        without_faults(read, rows)
+
+
+def test_values_that_decide_which_rows_there_are_are_looked_at_at_once() -> None:
+    with pytest.raises(InvalidRequest, match="dwell_seconds"):
+        read_flat(WRONG.with_columns(page_id=pl.Series(["a", "b", "c", "d"])), at_once=False)

@@ -250,6 +250,20 @@ def test_a_tally_without_times_is_saved_too(tmp_path: Path) -> None:
 COLUMNS_WITHOUT_PRE = UnitColumns(("dwell_ms",), lambda units: units)
 
 
+def test_the_moments_of_one_column_leave_the_sums_alone() -> None:
+    # One column of floats needs no copying on its way out of a frame.
+    columns = UnitColumns(("rate",), lambda units: units.with_columns(rate=pl.col("pre_rate")))
+    rows = pl.DataFrame(
+        {"unit_id": ["a", "b", "c"], "arm": "x", "pages": 1, "pre_rate": [0.5, 1.5, 4.0]}
+    )
+    tally = Tally(Layout(dict(rows.schema), ("pages",), ("pre_rate",)), columns)
+    for part in (rows[:1], rows[1:], rows):
+        tally.add(part)
+    assert tally.units()["pre_rate"].to_list() == [0.5, 1.5, 4.0]
+    assert tally.moments("x").mean.tolist() == [2.0]
+    assert tally.moments("x").m2.tolist() == [[6.5]]
+
+
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
     path = tmp_path / "tally.arrow"

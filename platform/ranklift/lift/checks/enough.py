@@ -40,7 +40,8 @@ def enough_units(metric: str, values: Mapping[str, tuple[Floats, Floats | None]]
     spread = float(np.sqrt(np.mean(residuals**2)))
     if not 0 < spread < np.inf:
         return Check(name, True, None, f"{metric} does not vary: its skewness is not defined.")
-    skewness = float(np.mean((residuals / spread) ** 3))
+    scaled = residuals / spread
+    skewness = float(np.mean(scaled * scaled * scaled))  # numpy's power takes ten times as long
     needed = int(np.ceil((skewness / MAX_MEAN_SKEWNESS) ** 2))
     comfortable = int(np.ceil(COMFORTABLE_UNITS_PER_SQUARED_SKEWNESS * skewness**2))
     detail = (
