@@ -27,7 +27,7 @@ from ranklift.rankers.artefacts import Lineage, Manifest, new_artefact
 from ranklift.rankers.backbones import load_scorer, minilm_folder, save
 from ranklift.rankers.base import Text
 from ranklift.rankers.loaded import VersionToLoad
-from ranklift.rankers.server import RankerServicer, serve_ranker
+from ranklift.rankers.server import RankerServicer, serve_ranker, share_interpreter
 from ranklift.v1 import ranking_pb2
 from ranklift.v1.errors import Expired, Overloaded
 
@@ -179,6 +179,7 @@ async def serve(versions: Sequence[VersionToLoad]) -> None:
     # Our output is what the parent reads.
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     RankerServicer.rank = rank  # type: ignore[method-assign, assignment]
+    share_interpreter()
     hosted = await serve_ranker("127.0.0.1:0", versions)
     print(hosted.address, flush=True)
     while await asyncio.to_thread(sys.stdin.readline):
