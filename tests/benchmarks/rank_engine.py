@@ -1,7 +1,7 @@
 """The packed engine against CrossEncoder and OpenVINO, same weights, two cores.
 
 python -m tests.benchmarks.run rank_engine
-python -m tests.benchmarks.rank_engine REQUESTS ROUNDS     # another size, printed only
+python -m tests.benchmarks.rank_engine REQUESTS ROUNDS     # another size, speeds only, printed
 
 The peers need an interpreter of their own: see rank_engine_peers.py. The trained student is made
 once, from a collection that is not part of the project: see rank_engine_student.py.
@@ -188,18 +188,26 @@ def pair_flops(lengths: Sequence[int], layers: int, width: int, inner: int) -> f
     return statistics.fmean(per_pair)
 
 
-def measure(requests: int = REQUESTS, rounds: int = ROUNDS) -> str:
+def measure() -> str:
     torch.set_num_threads(THREADS)
-    model = seeded_model()
-    tokenizer = load_tokenizer(model)
-    asked = workload(tokenizer, requests)
-    encoder = PairEncoder(tokenizer, "encoder", MAX_TOKENS)
-    pairs = [
+    parts = (speeds(REQUESTS, ROUNDS), _trained(), _chunks(), _layers())
+    return "\n\n".join("\n".join(part) for part in parts)
+
+
+def workload_pairs(requests: Sequence[Request]) -> list[Pair]:
+    encoder = PairEncoder(load_tokenizer(seeded_model()), "encoder", MAX_TOKENS)
+    return [
         pair
-        for query, documents in asked
+        for query, documents in requests
         for pair in encoder.encode(query, [Text("", "", each) for each in documents]).pairs
     ]
-    lengths = [pair.tokens for pair in pairs]
+
+
+def speeds(requests: int, rounds: int) -> list[str]:
+    """Return the table of engines, by the clock and by processor time."""
+    model = seeded_model()
+    asked = workload(load_tokenizer(model), requests)
+    lengths = [pair.tokens for pair in workload_pairs(asked)]
     with ExitStack() as stack:
         engines: dict[str, Engine] = {
             "CrossEncoder fp32": stack.enter_context(peer("cross-encoder", model)),
@@ -215,36 +223,28 @@ def measure(requests: int = REQUESTS, rounds: int = ROUNDS) -> str:
         lengths, config.num_hidden_layers, config.hidden_size, config.intermediate_size
     )
     p5, p50, p95 = np.percentile(lengths, (5, 50, 95))
-    return "\n".join(
-        [
-            "# Engines: pairs scored per second on a CPU",
-            "",
-            f"{requests} requests of 10 to 50 documents, {len(pairs)} pairs of "
-            f"{statistics.fmean(lengths):.0f} tokens (p5 {p5:.0f}, p50 {p50:.0f}, p95 {p95:.0f}), "
-            f"generated; one request at a time, tokenisation included, {THREADS} threads. "
-            "Weights: all-MiniLM-L6-v2 with a scalar head of a fixed seed, the same for all. "
-            f"Engines take turns every {SLICE} requests; ratios are medians over {rounds} rounds "
-            "of the ratio within a round, [lowest..highest]. Ratios by processor time hold on a "
-            "busy machine as well; those by the clock need a quiet one.",
-            "",
-            *_speed_table(found, len(pairs), flops, peaks),
-            "",
-            *_goals(found),
-            "",
-            f"A pair takes {flops / 1e9:.3f} GFLOP, counted with every layer whole; the packed "
-            "engine computes about an eighth less, the last layer being for [CLS] rows only. "
-            "The machine's best rate of large products through oneDNN, measured after the rounds: "
-            f"fp32 {peaks['fp32']:.0f}, bf16 {peaks['bf16']:.0f} GFLOP/s. CrossEncoder and "
-            "OpenVINO are fed texts as they are documented: CrossEncoder.predict with its batch "
-            "of 32, OpenVINO in buckets of like length of at most 2,048 padded tokens.",
-            "",
-            *_trained(),
-            "",
-            *_chunks(pairs[:300]),
-            "",
-            *_layers(),
-        ]
-    )
+    return [
+        "# Engines: pairs scored per second on a CPU",
+        "",
+        f"{requests} requests of 10 to 50 documents, {len(lengths)} pairs of "
+        f"{statistics.fmean(lengths):.0f} tokens (p5 {p5:.0f}, p50 {p50:.0f}, p95 {p95:.0f}), "
+        f"generated; one request at a time, tokenisation included, {THREADS} threads. "
+        "Weights: all-MiniLM-L6-v2 with a scalar head of a fixed seed, the same for all. "
+        f"Engines take turns every {SLICE} requests; ratios are medians over {rounds} rounds "
+        "of the ratio within a round, [lowest..highest]. Ratios by processor time hold on a "
+        "busy machine as well; those by the clock need a quiet one.",
+        "",
+        *_speed_table(found, len(lengths), flops, peaks),
+        "",
+        *_goals(found),
+        "",
+        f"A pair takes {flops / 1e9:.3f} GFLOP, counted with every layer whole; the packed "
+        "engine computes about an eighth less, the last layer being for [CLS] rows only. "
+        "The machine's best rate of large products through oneDNN, measured after the rounds: "
+        f"fp32 {peaks['fp32']:.0f}, bf16 {peaks['bf16']:.0f} GFLOP/s. CrossEncoder is as it "
+        "comes, with its batch of 32, sorted by length; OpenVINO is fed buckets of like length "
+        "of at most 2,048 padded tokens.",
+    ]
 
 
 def _speed_table(
@@ -316,8 +316,9 @@ def _agreement_of(student: Path, lists: Sequence[RankingList]) -> Agreement:
     return agreement(expected, found)
 
 
-def _chunks(pairs: Sequence[Pair]) -> list[str]:
+def _chunks() -> list[str]:
     """Return pairs per CPU second by the size of a chunk."""
+    pairs = workload_pairs(workload(load_tokenizer(seeded_model()), 10))
     weights = encoder_weights(load_scorer(seeded_model()))
     engines = {
         name: PackedEngine(weights, dtype, onednn_linear, name) for name, dtype in DTYPES.items()
@@ -376,4 +377,5 @@ def _layers() -> list[str]:
 
 
 if __name__ == "__main__":
-    print(measure(*map(int, sys.argv[1:])))
+    torch.set_num_threads(THREADS)
+    print("\n".join(speeds(*map(int, sys.argv[1:]))))
