@@ -179,6 +179,7 @@ async def serve(versions: Sequence[VersionToLoad]) -> None:
     # Our output is what the parent reads.
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     RankerServicer.rank = rank  # type: ignore[method-assign, assignment]
+    share_interpreter()
     hosted = await serve_ranker("127.0.0.1:0", versions)
     print(hosted.address, flush=True)
     while await asyncio.to_thread(sys.stdin.readline):

@@ -20,7 +20,14 @@ from typing import Any
 import grpc
 import numpy as np
 from grpc import aio
-from tests.benchmarks.rank_server import Question, Server, questions, served, write_minilm
+from tests.benchmarks.rank_server import (
+    Question,
+    Server,
+    machine_cpu_seconds,
+    questions,
+    served,
+    write_minilm,
+)
 
 from ranklift.rankers.artefacts import digest_of, load_ranker
 from ranklift.rankers.base import Values, score_texts
@@ -28,7 +35,7 @@ from ranklift.v1 import models_pb2, models_pb2_grpc, ranking_pb2
 
 METHOD = "/ranklift.v1.RankingService/Rank"
 MODEL = "minilm"
-SECONDS, CLIENTS, DOCUMENTS = 60.0, 8, (5, 15)
+SECONDS, SWAPS, CLIENTS, DOCUMENTS = 60.0, 3, 8, (5, 15)
 TOLERANCE = 1e-5
 SEED = 21
 
@@ -50,6 +57,7 @@ class Swapping:
     failed: Counter[grpc.StatusCode]
     swaps: Sequence[tuple[float, float, float]]
     resident_mib: Sequence[float]
+    other_cores: float
 
 
 def measure(seconds: float = SECONDS) -> str:
@@ -59,7 +67,7 @@ def measure(seconds: float = SECONDS) -> str:
         expected = {digest_of(folder): offline(folder, asked) for folder in folders}
         with served(folders[0], MODEL) as server:
             found = asyncio.run(swapping(server, folders, asked, seconds))
-    return _page(found, expected, asked, seconds)
+    return _page(found, expected, asked)
 
 
 def offline(folder: Path, asked: Sequence[Question]) -> list[Values]:
@@ -70,22 +78,29 @@ def offline(folder: Path, asked: Sequence[Question]) -> list[Values]:
 async def swapping(
     server: Server, folders: Sequence[Path], asked: Sequence[Question], seconds: float
 ) -> Swapping:
-    """Ask without pause under the bare name while version after version takes it over."""
+    """Ask without pause under the bare name while version after version takes it over.
+
+    For `seconds`, and until `SWAPS` are done.
+    """
     messages = [question.request(MODEL) for question in asked]
     replies: list[Reply] = []
     failed: Counter[grpc.StatusCode] = Counter()
     swaps: list[tuple[float, float, float]] = []
     resident = [server.resident_mib()]
-    over = time.perf_counter() + seconds
+    began = time.perf_counter()
+    busy = -_other_cpu_seconds(server)
     async with aio.insecure_channel(server.address) as channel:
         rank: Any = channel.unary_unary(
             METHOD, response_deserializer=ranking_pb2.RankResponse.FromString
         )
         models: models_pb2_grpc.ModelServiceAsyncStub = models_pb2_grpc.ModelServiceStub(channel)
 
+        def over() -> bool:
+            return time.perf_counter() > began + seconds and len(swaps) >= SWAPS
+
         async def client(first: int) -> None:
             for position in itertools.count(first, CLIENTS):
-                if time.perf_counter() > over:
+                if over():
                     return
                 sent = time.perf_counter()
                 call = rank(messages[position % len(asked)])
@@ -97,10 +112,10 @@ async def swapping(
 
         async def swap() -> None:
             for version in itertools.count(2):
-                if time.perf_counter() > over:
+                if over():
                     return
                 folder = folders[(version - 1) % len(folders)]
-                began = time.perf_counter()
+                asked_for = time.perf_counter()
                 await models.LoadModelVersion(
                     models_pb2.LoadModelVersionRequest(
                         model=MODEL, version=str(version), uri=str(folder)
@@ -110,19 +125,23 @@ async def swapping(
                 await models.UnloadModelVersion(
                     models_pb2.UnloadModelVersionRequest(model=MODEL, version=str(version - 1))
                 )
-                swaps.append((began, loaded, time.perf_counter()))
+                swaps.append((asked_for, loaded, time.perf_counter()))
                 resident.append(server.resident_mib())
                 await asyncio.sleep(1.0)
 
         await asyncio.gather(swap(), *(client(i) for i in range(CLIENTS)))
-    return Swapping(replies, failed, swaps, resident)
+    busy += _other_cpu_seconds(server)
+    return Swapping(replies, failed, swaps, resident, busy / (time.perf_counter() - began))
+
+
+def _other_cpu_seconds(server: Server) -> float:
+    return machine_cpu_seconds() - server.cpu_seconds() - time.process_time()
 
 
 def _page(
     found: Swapping,
     expected: Mapping[str, Sequence[Values]],
     asked: Sequence[Question],
-    seconds: float,
 ) -> str:
     worst, apart = 0.0, np.inf
     for reply in found.replies:
@@ -133,45 +152,45 @@ def _page(
         worst = max(worst, float(np.abs(got - own).max()))
     for one, other in zip(*expected.values(), strict=True):
         apart = min(apart, float(np.abs(one - other).min()))
-    loading = [
-        reply.ended - reply.sent
-        for reply in found.replies
-        if any(began < reply.ended and reply.sent < loaded for began, loaded, _ in found.swaps)
-    ]
-    others = [
-        reply.ended - reply.sent
-        for reply in found.replies
-        if not any(began < reply.ended and reply.sent < loaded for began, loaded, _ in found.swaps)
-    ]
+
+    def during_load(reply: Reply) -> bool:
+        return any(began < reply.ended and reply.sent < done for began, done, _ in found.swaps)
+
+    loading = [each.ended - each.sent for each in found.replies if during_load(each)]
+    others = [each.ended - each.sent for each in found.replies if not during_load(each)]
     versions = len({reply.response.model.version for reply in found.replies})
     failed = sum(found.failed.values())
     right = "" if worst <= TOLERANCE else ": **falls short**"
     loads = [loaded - began for began, loaded, _ in found.swaps]
     unloads = [gone - loaded for _, loaded, gone in found.swaps]
+    first, last = found.resident_mib[1], found.resident_mib[-1]
     return f"""# Versions swapped under full load
 
-all-MiniLM-L6-v2 with one of two scalar heads; {CLIENTS} clients ask without pause for {seconds:g} s under the model's
-bare name, {DOCUMENTS[0]} to {DOCUMENTS[1]} documents a call. Meanwhile version after version is loaded, takes the name over, and
-the one before is unloaded. Every reply is compared with scores computed offline by the version that it names; the
-nearest two scores that the versions give one document are {apart:.1g} apart.
+all-MiniLM-L6-v2 with one of two scalar heads; {CLIENTS} clients ask without pause
+under the model's bare name, {DOCUMENTS[0]} to {DOCUMENTS[1]} documents a call. Meanwhile version
+after version is loaded, takes the name over, and the one before is unloaded. Every reply is
+compared with scores computed offline by the version that it names; the nearest two scores that the
+versions give one document are {apart:.1g} apart. Other work on the machine took
+{found.other_cores:.1f} of its cores.
 
 | | wanted | found |
 |---|---|---|
 | swaps | - | {len(found.swaps)} |
 | calls answered, by versions | - | {len(found.replies)}, {versions} |
-| calls that failed | 0 | {failed or 0} {dict(found.failed) or ""} |
-| largest difference to the named version's offline scores | <= {TOLERANCE:g} | {worst:.1g}{right} |
-| latency while a version is loading, p50 / p99 / worst | - | {_quantiles(loading)} ms ({len(loading)} calls) |
-| latency at other times, p50 / p99 / worst | - | {_quantiles(others)} ms ({len(others)} calls) |
-| time to load and warm up, to unload; medians | - | {np.median(loads):.2f} s, {1e3 * np.median(unloads):.0f} ms |
-| resident memory after the first swap, after the last | flat | {found.resident_mib[1]:.0f}, {found.resident_mib[-1]:.0f} MiB |"""  # noqa: E501
+| calls that failed | 0 | {failed} {dict(found.failed) or ""} |
+| largest difference to the named version's scores | <= {TOLERANCE:g} | {worst:.1g}{right} |
+| latency while a version is loading, p50 / p99 / worst | - | {_quantiles(loading)} |
+| latency at other times, p50 / p99 / worst | - | {_quantiles(others)} |
+| load and warm up; unload; medians | - | {np.median(loads):.2f} s; {np.median(unloads):.2f} s |
+| resident memory after the first swap and the last | flat | {first:.0f}, {last:.0f} MiB |"""
 
 
 def _quantiles(seconds: Sequence[float]) -> str:
     if not seconds:
         return "-"
     middle, high = np.quantile(seconds, [0.5, 0.99])
-    return f"{1e3 * middle:.0f} / {1e3 * high:.0f} / {1e3 * max(seconds):.0f}"
+    times = f"{1e3 * middle:.0f} / {1e3 * high:.0f} / {1e3 * max(seconds):.0f}"
+    return f"{times} ms ({len(seconds)} calls)"
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from tests.benchmarks import (
     lift_sequential,
     lift_spark,
     lift_speed,
+    rank_engine,
     rank_overload,
     rank_swap,
 )
@@ -43,6 +44,7 @@ BENCHMARKS: Mapping[str, Callable[[], str]] = {
     "lift_sequential": lift_sequential.measure,
     "lift_spark": lift_spark.measure,
     "lift_speed": lift_speed.measure,
+    "rank_engine": rank_engine.measure,
     "rank_overload": rank_overload.measure,
     "rank_swap": rank_swap.measure,
 }
