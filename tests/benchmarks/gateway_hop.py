@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ def page(pairs: Sequence[tuple[Run, Run]], requests: Sequence[bytes], seconds: f
         "two versions and the event log on disk. **Client, ranker, gateway and the log's writer "
         "share two cores.**",
         "",
-        "Medians of the rounds' quantiles, with the least and the greatest; \"added\" is the "
+        'Medians of the rounds\' quantiles, with the least and the greatest; "added" is the '
         f"difference within a round. Target: added p99 at most {TARGET_MS} ms.",
         "",
         "| ms | " + " | ".join(f"p{quantile * 100:g}" for quantile in QUANTILES) + " |",
@@ -175,9 +176,7 @@ def _version(ref: ModelRef) -> ModelVersion:
     )
 
 
-def load(
-    address: str, requests: Sequence[bytes], seconds: float, gateway_pid: int
-) -> Run:
+def load(address: str, requests: Sequence[bytes], seconds: float, gateway_pid: int) -> Run:
     """Send at fixed times for `seconds`, and wait for all answers."""
     count = int(RATE * seconds)
     ended = np.full(count, np.nan)
@@ -191,7 +190,7 @@ def load(
         done.release()
 
     with grpc.insecure_channel(address, options=OPTIONS) as channel:
-        rank = channel.unary_unary(RANK)  # bytes in, bytes out: nothing is parsed here
+        rank: Any = channel.unary_unary(RANK)  # bytes in, bytes out: nothing is parsed here
         rank(requests[0])
         gc.collect()
         gc.disable()
@@ -202,7 +201,7 @@ def load(
             while (wait := at - time.perf_counter()) > 0:
                 time.sleep(wait)
             call = rank.future(requests[i % len(requests)], timeout=5)
-            call.add_done_callback(lambda call, i=i: finished(i, call))
+            call.add_done_callback(partial(finished, i))
         for _ in range(count):
             done.acquire()
         cpu = _cpu_seconds(gateway_pid) - cpu
@@ -253,7 +252,7 @@ def _reply(request: ranking_pb2.RankRequest) -> ranking_pb2.RankResponse:
 def serve(address: str) -> None:
     """Serve fixed scores until SIGTERM."""
     ranker = FixedRanker()
-    handlers = {
+    handlers: dict[str, dict[str, Any]] = {
         "ranklift.v1.RankingService": {"Rank": ranker.rank},
         "ranklift.v1.ModelService": {"ListLoadedModelVersions": ranker.loaded},
     }

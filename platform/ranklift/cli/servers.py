@@ -95,6 +95,7 @@ async def gateway(settings: Settings) -> AsyncIterator[Hosted]:
             events,
             limits=_limits(settings),
             deadlines=DeadlinePolicy(default_seconds=settings.gateway.deadline_seconds),
+            strict=settings.events.durability == "strict",
         )
         experiments = ExperimentServicer(
             ExperimentRegistry(registry.experiments, registry.models),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import Future
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -171,11 +172,22 @@ class MemoryPages:
         self.documents: dict[str, Sequence[Document]] = {}
         self.trouble: Exception | None = None
 
-    async def record_page(self, page: Page, documents: Sequence[Document]) -> None:
+    def submit_page(
+        self,
+        make: Callable[[], tuple[Page, Sequence[tuple[str, str, str]]]],
+        *,
+        documents: int,
+        size: int,
+        urgent: bool,
+    ) -> Future[None]:
         if self.trouble is not None:
             raise self.trouble
+        page, shown = make()
         self.pages.setdefault(page.impression_id, page)
-        self.documents.setdefault(page.impression_id, documents)
+        self.documents.setdefault(page.impression_id, [Document(*texts) for texts in shown])
+        recording: Future[None] = Future()
+        recording.set_result(None)
+        return recording
 
 
 class Installation:
