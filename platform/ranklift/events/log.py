@@ -148,6 +148,10 @@ class EventLog:
         """
         return await self._finish(self._writer.submit(RecordEvents(tuple(events))))
 
+    def flush(self) -> None:
+        """Wait until what was taken before the call is on disk. Blocks: not for the event loop."""
+        self._writer.run(lambda _: None).result()
+
     async def export(self) -> None:
         """Move what was recorded before the call from the journal to Parquet.
 
