@@ -22,6 +22,7 @@ import structlog
 from ranklift.events.journal import Journal
 from ranklift.events.known import Admitted, Known, Mentions, cutoff
 from ranklift.events.pending import Recorded
+from ranklift.events.rows import Row
 from ranklift.v1.errors import Overloaded
 
 log = structlog.get_logger(__name__)
@@ -223,6 +224,7 @@ class Writer:
             except Exception as error:
                 unreadable[i] = error
         now = self._now()
+        news, rows = Known(), list[Row]()
         with self._journal.transaction():
             known = self._journal.look_up(mentions, cutoff(now))
             for i, waiting in enumerate(group):
@@ -235,8 +237,10 @@ class Writer:
                     outcomes.append(error)
                 else:
                     known.add(admitted.news)
-                    self._journal.append(admitted, int(now.timestamp()))
+                    news.add(admitted.news)
+                    rows += admitted.rows
                     outcomes.append(admitted.outcome)
+            self._journal.append(news, rows, int(now.timestamp()))
         return outcomes
 
 
