@@ -190,6 +190,7 @@ class Writer:
             while item is not None:
                 weight += item.call.weight if isinstance(item, _Waiting) else 0
                 if weight >= MAX_GROUP_WEIGHT:
+                    self._urgent.set()  # somebody may wait for what is left
                     break
                 item = self._queue.get_nowait()
                 items.append(item)

@@ -69,7 +69,10 @@ class AssignmentClient:
         self._interval_seconds = interval_seconds
         self._timeout_seconds = timeout_seconds
         self._channel = grpc.insecure_channel(address)
+        # One read at a time, so that an older one never replaces a newer one.
+        self._reading = threading.Lock()
         self._failing = False
+        self._closing = threading.Event()
         try:
             self._config = self._read()
         except grpc.RpcError as error:
@@ -78,7 +81,6 @@ class AssignmentClient:
                 "address", f"no platform answers at {address}: {details_of(error)}"
             ) from error
         self._read_at = time.monotonic()
-        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._poll, name="assignments", daemon=True)
         self._thread.start()
 
@@ -107,23 +109,17 @@ class AssignmentClient:
 
     def refresh(self) -> None:
         """Read now. A failure is logged and leaves the configuration as it is."""
-        began = time.monotonic()
-        try:
-            self._config = self._read()
-        except Exception as error:
-            if not self._failing:
-                log.warning(
-                    "platform_unreadable",
-                    address=self._address,
-                    serving="the last good configuration",
-                    error=details_of(error) if isinstance(error, grpc.RpcError) else repr(error),
-                )
-            self._failing = True
-        else:
-            if self._failing:
-                log.info("platform_readable_again", address=self._address)
-            self._failing = False
-            self._read_at = began
+        with self._reading:
+            began = time.monotonic()
+            try:
+                self._config = self._read()
+            except Exception as error:
+                self._failed(error)
+            else:
+                if self._failing:
+                    log.info("platform_readable_again", address=self._address)
+                self._failing = False
+                self._read_at = began
 
     def close(self) -> None:
         """Stop reading. What was read last still assigns."""
@@ -134,6 +130,17 @@ class AssignmentClient:
     def _poll(self) -> None:
         while not self._closing.wait(self._interval_seconds):
             self.refresh()
+
+    def _failed(self, error: Exception) -> None:
+        if self._closing.is_set() or self._failing:
+            return
+        self._failing = True
+        log.warning(
+            "platform_unreadable",
+            address=self._address,
+            serving="the last good configuration",
+            error=details_of(error) if isinstance(error, grpc.RpcError) else repr(error),
+        )
 
     def _read(self) -> ServingConfig:
         running = ExperimentServiceStub(self._channel).ListExperiments(

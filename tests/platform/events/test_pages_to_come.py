@@ -15,6 +15,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from ranklift.events import writer
 from ranklift.events.journal import FILE_NAME, FOLDER_NAME, Journal
 from ranklift.events.log import EventLog, utc_now
 from ranklift.events.pending import PendingClick, Recorded
@@ -48,15 +49,13 @@ def open_journal(home: Path) -> Journal:
     return Journal.open(home / FOLDER_NAME)
 
 
-def log_with(home: Path, writer: Writer) -> EventLog:
+def log_with(home: Path, to: Writer) -> EventLog:
     hour = timedelta(hours=1)
-    return EventLog(
-        home / FOLDER_NAME, writer, export_interval=hour, export_events=10**9, now=utc_now
-    )
+    return EventLog(home / FOLDER_NAME, to, export_interval=hour, export_events=10**9, now=utc_now)
 
 
 @contextmanager
-def kept_busy(writer: Writer) -> Iterator[None]:
+def kept_busy(busy: Writer) -> Iterator[None]:
     """Keep the writer's thread from its queue, as a disk that hangs does."""
     release, taken = Event(), Event()
 
@@ -64,7 +63,7 @@ def kept_busy(writer: Writer) -> Iterator[None]:
         taken.set()
         release.wait(30)
 
-    writer.run(hang)
+    busy.run(hang)
     taken.wait(30)
     yield
     release.set()
@@ -110,6 +109,26 @@ def test_pages_share_transactions(tmp_path: Path, make_page: MakePage) -> None:
     asyncio.run(scenario())
 
 
+def test_whoever_waits_is_not_kept_for_company(
+    tmp_path: Path, make_page: MakePage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "PATIENCE_SECONDS", 1_000)
+
+    async def scenario() -> None:
+        async with await EventLog.open(tmp_path) as log, asyncio.timeout(30):
+            submit(log, make_page("p1"))
+            # Three calls, of which two fill a group.
+            calls = [
+                [PendingClick(f"c{call}-{i}", "p1", "d2", T0) for i in range(6_000)]
+                for call in range(3)
+            ]
+            outcomes = await asyncio.gather(*map(log.record_events, calls))
+            assert outcomes == [Recorded(6_000, 0)] * 3
+            submit(log, make_page("p2"))  # and the end of the log waits for nobody either
+
+    asyncio.run(scenario())
+
+
 def test_closing_writes_every_page_that_was_taken(
     tmp_path: Path, make_page: MakePage, read_all: ReadAll
 ) -> None:
@@ -140,9 +159,9 @@ def test_a_disk_that_hangs_costs_a_bounded_amount_of_memory(
     tmp_path: Path, make_page: MakePage
 ) -> None:
     async def scenario() -> None:
-        writer = Writer(open_journal(tmp_path), utc_now)
-        async with log_with(tmp_path, writer) as log:
-            with kept_busy(writer):
+        hanging = Writer(open_journal(tmp_path), utc_now)
+        async with log_with(tmp_path, hanging) as log:
+            with kept_busy(hanging):
                 quarter = MAX_WAITING_BYTES // 4
                 taken = [submit(log, make_page(f"p{i}"), size=quarter) for i in range(4)]
                 for _ in range(3):
