@@ -18,15 +18,17 @@ from ranklift.cli.servers import gateway
 from ranklift.settings import Settings, load_settings
 from ranklift.store.values import ModelRef, ModelVersion
 from ranklift.traffic.client import AssignmentClient
-from ranklift.v1 import experiments_pb2, ranking_pb2
+from ranklift.v1 import experiments_pb2, models_pb2, ranking_pb2
 from ranklift.v1.errors import Unreachable
 from ranklift.v1.experiments_pb2_grpc import ExperimentServiceStub
+from ranklift.v1.models_pb2_grpc import ModelServiceStub
 from ranklift.v1.ranking_pb2_grpc import RankingServiceStub
 
 CHAMPION = ModelRef("bm25", "1")
 CHALLENGER = ModelRef("student", "1")
 USERS = [f"user-{number}" for number in range(1_000)]
 DOCUMENT = ranking_pb2.Document(id="a", text="wing flutter")
+WHAT_IS_LOADED = models_pb2.ListLoadedModelVersionsRequest()
 
 # What decides about a user: version, experiment, revision, arm, bucket.
 Said = tuple[str, str, int, str, int]
@@ -51,7 +53,13 @@ async def serving(settings: Settings, ranker: Any, address: str) -> AsyncIterato
         stack.push_async_callback(ranker.kill)
         at = settings.gateway.model_copy(update={"address": address, "rankers": (ranker.address,)})
         await stack.enter_async_context(gateway(settings.model_copy(update={"gateway": at})))
-        yield await stack.enter_async_context(aio.insecure_channel(address))
+        channel = await stack.enter_async_context(aio.insecure_channel(address))
+        models: Any = ModelServiceStub(channel)
+        # On a busy machine the ranker may have missed the gateway's first question.
+        async with asyncio.timeout(60):
+            while not (await models.ListLoadedModelVersions(WHAT_IS_LOADED)).loaded:
+                await asyncio.sleep(0.1)
+        yield channel
 
 
 async def gateway_says(channel: aio.Channel) -> list[Said]:

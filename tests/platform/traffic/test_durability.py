@@ -17,11 +17,14 @@ from ranklift.cli.processes import Child, children, free_address, wait_until_ser
 from ranklift.events.frames import read_events
 from ranklift.settings import load_settings
 from ranklift.store.values import ModelRef, ModelVersion
-from ranklift.v1 import ranking_pb2
+from ranklift.v1 import models_pb2, ranking_pb2
+from ranklift.v1.models_pb2_grpc import ModelServiceStub
 from ranklift.v1.ranking_pb2_grpc import RankingServiceStub
 
 CHAMPION = ModelRef("bm25", "1")
 DOCUMENTS = [ranking_pb2.Document(id=name, text=f"text of {name}") for name in "abc"]
+
+WHAT_IS_LOADED = models_pb2.ListLoadedModelVersionsRequest()
 
 Rank = Callable[[int], Any]
 
@@ -46,6 +49,11 @@ async def gateway_process(
         child = start("gateway", "serve", "gateway", *at)
         await asyncio.to_thread(wait_until_serving, child, address)
         async with aio.insecure_channel(address) as channel:
+            models: Any = ModelServiceStub(channel)
+            # On a busy machine the ranker may have missed the gateway's first question.
+            async with asyncio.timeout(60):
+                while not (await models.ListLoadedModelVersions(WHAT_IS_LOADED)).loaded:
+                    await asyncio.sleep(0.1)
             call: Any = RankingServiceStub(channel).Rank
 
             async def rank(number: int) -> str:
