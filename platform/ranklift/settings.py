@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import (
@@ -73,9 +73,12 @@ class TelemetrySettings(_Section):
 
 
 class EventSettings(_Section):
-    """The event log: how often recorded events move into Parquet files."""
+    """The event log. Recorded events move into Parquet files every `export_seconds`. With
+    `durability` "strict" a page is on disk before the user is answered, with "prompt" within
+    100 ms after; events are on disk before they are acknowledged either way."""
 
     export_seconds: float = Field(default=60.0, gt=0)
+    durability: Literal["prompt", "strict"] = "prompt"
 
 
 class RetrainSettings(_Section):

@@ -30,6 +30,7 @@ from ranklift.rankers.loaded import VersionToLoad
 from ranklift.rankers.server import RankerServicer, serve_ranker
 from ranklift.v1 import ranking_pb2
 from ranklift.v1.errors import Expired, Overloaded
+from ranklift.v1.hosting import share_interpreter
 
 MAX_TOKENS = 512
 QUERY_WORDS = (3, 8)

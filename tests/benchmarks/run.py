@@ -17,6 +17,7 @@ from pathlib import Path
 from tests.benchmarks import (
     calibration,
     coverage,
+    gateway_hop,
     lift_battery,
     lift_offpolicy,
     lift_peers,
@@ -35,6 +36,7 @@ PAGES = Path(__file__).parents[2] / "docs" / "benchmarks"
 BENCHMARKS: Mapping[str, Callable[[], str]] = {
     "calibration": calibration.measure,
     "coverage": coverage.measure,
+    "gateway_hop": gateway_hop.measure,
     "lift_battery": lift_battery.measure,
     "lift_offpolicy": lift_offpolicy.measure,
     "lift_peers": lift_peers.measure,

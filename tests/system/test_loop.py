@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import UTC, datetime
 
 import polars as pl
@@ -12,7 +13,7 @@ from ranklift.cli.collections import Ground
 from ranklift.cli.demo.control import begin_experiment, conclude_experiment
 from ranklift.cli.demo.traffic import rankings_of
 from ranklift.cli.processes import Child
-from ranklift.events.frames import read_events
+from ranklift.events.frames import EventFrames, read_events
 from ranklift.lift.experiment import lift_report
 from ranklift.settings import load_settings
 from ranklift.simulator.replay import ReplayResult, replay
@@ -55,6 +56,16 @@ def play(installation: Installation, world: World, killed: Child | None = None) 
     )
 
 
+def recorded_by(installation: Installation, pages: int) -> EventFrames:
+    """The log with all of its pages; the last ones may reach the disk after their replies."""
+    deadline = time.monotonic() + 10
+    while True:
+        events = read_events(installation.home)
+        if len(events.pages.collect()) >= pages or time.monotonic() > deadline:
+            return events
+        time.sleep(0.01)
+
+
 def test_an_experiment_runs_and_its_report_is_about_the_users_who_met_it(
     installation: Installation, ground: Ground
 ) -> None:
@@ -67,7 +78,7 @@ def test_an_experiment_runs_and_its_report_is_about_the_users_who_met_it(
     assert result.pages == len(world.pages())
     registry = open_registry(load_settings(home=installation.home).registry_url)
     registered = registry.experiments.get(EXPERIMENT)
-    events = read_events(installation.home)
+    events = recorded_by(installation, result.pages)
     report = lift_report(registered, events)
     assert sum(arm.pages for arm in report.arms) == result.pages
     assert sum(arm.assigned_units for arm in report.arms) == 150
@@ -97,7 +108,7 @@ def test_a_ranker_that_dies_fails_no_call_and_is_on_the_report(
 
     assert result.failed_calls == 0
     assert result.fallback_pages > 0
-    events = read_events(installation.home)
+    events = recorded_by(installation, result.pages)
     marked = events.pages.filter(pl.col("fallback_reason") != "").collect()
     assert len(marked) == result.fallback_pages
     assert set(marked["model"]) == {"bm25"}

@@ -8,19 +8,23 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
 from ranklift.cli.composition import registry_of
 from ranklift.settings import Settings
 from ranklift.store.registry import Registry
-from ranklift.store.values import ModelRef
+from ranklift.store.values import ModelRef, RegisteredExperiment
 from ranklift.v1.errors import InvalidRequest
 from ranklift.v1.hosting import Hosted, host
 from ranklift.v1.requests import RankLimits
+
+if TYPE_CHECKING:
+    from ranklift.lift.values import LiftReport
 
 log = structlog.get_logger(__name__)
 
@@ -134,6 +138,7 @@ async def gateway(settings: Settings) -> AsyncIterator[Hosted]:
                 events,
                 limits=_limits(settings),
                 deadlines=DeadlinePolicy(default_seconds=settings.gateway.deadline_seconds),
+                strict=settings.events.durability == "strict",
             ),
             observers=[metrics.call_ended, *tracing.calls],
         )
@@ -143,7 +148,14 @@ async def gateway(settings: Settings) -> AsyncIterator[Hosted]:
             changed=config.refresh,
         )
         models = ModelServicer(registry.models, upstreams, changed=config.refresh)
-        lift = LiftServicer(registry.experiments, partial(report_of_home, settings.home))
+
+        def report(
+            registered: RegisteredExperiment, start: datetime | None, end: datetime | None
+        ) -> LiftReport:
+            events.flush()  # whoever asks for a report has seen the pages that were answered
+            return report_of_home(settings.home, registered, start, end)
+
+        lift = LiftServicer(registry.experiments, report)
         retraining = RetrainingServicer(registry.schedules, registry.runs)
 
         hosted = await host(

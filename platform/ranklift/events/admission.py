@@ -12,12 +12,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from ranklift.events.known import HORIZON, Admitted, Clicked, Known, Mentions, Shown, identity
 from ranklift.events.pending import Malformed, Pending, PendingClick, PendingDwell, Recorded
+from ranklift.events.recent import RecentDocuments
 from ranklift.events.rows import (
     Row,
     click_row,
@@ -29,8 +32,10 @@ from ranklift.events.rows import (
 )
 from ranklift.events.values import Click, Document, Dwell, Page
 from ranklift.v1.errors import InvalidRequest, NotFound, Violation
+from ranklift.v1.requests import Texts
 
 MAX_DWELL_MS = 24 * 60 * 60 * 1_000
+_EVENT_BYTES = 500  # about, as Python objects
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,10 @@ class RecordPage:
     def weight(self) -> int:
         return 1 + len(self.documents)
 
+    @property
+    def size(self) -> int:
+        return sum(len(document.title) + len(document.text) for document in self.documents)
+
     @cached_property
     def _documents(self) -> Sequence[tuple[bytes, str, Document]]:
         digests = [document_digest(document) for document in self.documents]
@@ -51,6 +60,15 @@ class RecordPage:
             (identity("document", digest + document.document_id), digest, document)
             for digest, document in zip(digests, self.documents, strict=True)
         ]
+
+    @cached_property
+    def _row(self) -> Row:
+        return page_row(self.page)
+
+    def prepare(self) -> None:
+        """Do now what does not depend on what is known; raises as `admit`."""
+        self._row  # noqa: B018
+        self._documents  # noqa: B018
 
     def mention(self, mentions: Mentions) -> None:
         """Add what must be known to judge the page."""
@@ -68,12 +86,50 @@ class RecordPage:
             return Admitted(Known(), (), Recorded(0, duplicates=1))
         date = date_of(self.page)
         news = Known(seen={key}, shown={key: Shown(date, self.page.documents)})
-        rows = [page_row(self.page)]
+        rows = [self._row]
         for document_key, digest, document in self._documents:
             if document_key not in known.seen and document_key not in news.seen:
                 news.seen.add(document_key)
                 rows.append(document_row(document, digest, date))
         return Admitted(news, tuple(rows), Recorded(1, duplicates=0))
+
+
+@dataclass(frozen=True)
+class RecordPageOf:
+    """A page to record that is made of other values when there is time for it.
+
+    `recent` are documents that need not be looked at again.
+    """
+
+    make: Callable[[], tuple[Page, Sequence[Texts]]]
+    weight: int
+    size: int
+    recent: RecentDocuments
+
+    @cached_property
+    def _made(self) -> RecordPage:
+        page, documents = self.make()
+        others = self.recent.others(documents)
+        return RecordPage(page, tuple(Document(*texts) for texts in others))
+
+    def prepare(self) -> None:
+        """Do now what does not depend on what is known."""
+        with contextlib.suppress(Exception):  # the writer meets it too, and tells the caller
+            self._made.prepare()
+
+    def mention(self, mentions: Mentions) -> None:
+        """Add what must be known to judge the page."""
+        self._made.mention(mentions)
+
+    def admit(self, known: Known) -> Admitted:
+        """Return what the page adds; raises as `RecordPage.admit`."""
+        return self._made.admit(known)
+
+    def settle(self, outcome: Future[Recorded]) -> None:
+        """Remember the documents if they are on disk now; a duplicate page adds none."""
+        if not outcome.exception() and outcome.result().recorded:
+            documents = self._made.documents
+            self.recent.add((one.document_id, one.title, one.text) for one in documents)
 
 
 @dataclass(frozen=True)
@@ -85,6 +141,10 @@ class RecordEvents:
     @property
     def weight(self) -> int:
         return len(self.events)
+
+    @property
+    def size(self) -> int:
+        return _EVENT_BYTES * len(self.events)
 
     def mention(self, mentions: Mentions) -> None:
         """Add what must be known to judge the events."""

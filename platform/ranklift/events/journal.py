@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
-from ranklift.events.known import Admitted, Clicked, Known, Mentions, Shown
+from ranklift.events.known import Clicked, Known, Mentions, Shown
 from ranklift.events.rows import Frame, Row
 from ranklift.v1.errors import NotReady
 
@@ -59,6 +59,7 @@ _SCHEMA = (
 
 # 64 identities a query: twice as fast as one by one, and no faster with more.
 _LOOK_UP_SIZE = 64
+_INSERT_SIZE = 64
 _SLOTS = "(" + ", ".join("?" * _LOOK_UP_SIZE) + ")"
 _SEEN = "SELECT identity FROM seen WHERE identity IN (?)".replace("(?)", _SLOTS)
 _SHOWN = """SELECT identity, date, documents
@@ -144,29 +145,24 @@ class Journal:
             clicked={key: Clicked(*what) for key, *what in clicked},
         )
 
-    def append(self, admitted: Admitted, recorded: int) -> None:
-        """Add what a call brings, as recorded in the second `recorded`; within a transaction."""
-        news = admitted.news
-        execute = self.connection.executemany
-        execute("INSERT INTO seen VALUES (?)", ((key,) for key in news.seen))
-        execute(
-            "INSERT INTO shown VALUES (?, ?, ?, ?)",
+    def append(self, news: Known, rows: Sequence[Row], recorded: int) -> None:
+        """Add what calls bring, as recorded in the second `recorded`; within a transaction."""
+        self._insert("seen", ((key,) for key in news.seen))
+        self._insert(
+            "shown",
             (
                 (key, recorded, page.date, json.dumps(page.documents))
                 for key, page in news.shown.items()
             ),
         )
-        execute(
-            "INSERT INTO clicked VALUES (?, ?, ?, ?, ?)",
+        self._insert(
+            "clicked",
             (
                 (key, recorded, click.date, click.impression_id, click.document_id)
                 for key, click in news.clicked.items()
             ),
         )
-        execute(
-            "INSERT INTO rows (frame, date, body) VALUES (?, ?, ?)",
-            ((row.frame, row.date, row.body) for row in admitted.rows),
-        )
+        self._insert("rows (frame, date, body)", ((row.frame, row.date, row.body) for row in rows))
 
     def files(self) -> tuple[ParquetFile, ...]:
         """Return the valid Parquet files by path."""
@@ -210,6 +206,18 @@ class Journal:
             )
             self.connection.execute("DELETE FROM shown WHERE recorded < ?", (recorded_since,))
             self.connection.execute("DELETE FROM clicked WHERE recorded < ?", (recorded_since,))
+
+    def _insert(self, table: str, rows: Iterable[tuple[object, ...]]) -> None:
+        """Insert rows many at a time: `executemany` takes the interpreter's lock for each of them,
+        and the event loop, which is answering meanwhile, waits for it as often."""
+        rest = iter(rows)
+        while batch := list(islice(rest, _INSERT_SIZE)):
+            slots = "(" + ", ".join("?" * len(batch[0])) + ")"
+            values = [value for row in batch for value in row]
+            self.connection.execute(  # the table and the slots are ours, the values are bound
+                f"INSERT INTO {table} VALUES " + ", ".join([slots] * len(batch)),  # noqa: S608
+                values,
+            )
 
     def _select(
         self, query: str, identities: Iterable[bytes], *parameters: int

@@ -13,13 +13,15 @@ from typing import Self
 
 import structlog
 
-from ranklift.events.admission import RecordEvents, RecordPage
+from ranklift.events.admission import RecordEvents, RecordPage, RecordPageOf
 from ranklift.events.export import CHUNK_CHARACTERS, CHUNK_ROWS, exclusive, sweep, write_files
 from ranklift.events.journal import FOLDER_NAME, Chunk, Journal, ParquetFile, sync_folder
 from ranklift.events.known import cutoff
 from ranklift.events.pending import Pending, Recorded
+from ranklift.events.recent import RecentDocuments
 from ranklift.events.values import Document, Page
 from ranklift.events.writer import Writer
+from ranklift.v1.requests import Texts
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +55,7 @@ class EventLog:
         self._export_interval = export_interval
         self._export_events = export_events
         self._now = now
+        self._recent = RecentDocuments()
         self._recorded_since_export = 0
         self._export_due = asyncio.Event()
         self._closing = False
@@ -106,6 +109,34 @@ class EventLog:
         """
         await self._finish(self._writer.submit(RecordPage(page, tuple(documents))))
 
+    def submit_page(
+        self,
+        make: Callable[[], tuple[Page, Sequence[Texts]]],
+        *,
+        documents: int,
+        size: int,
+        urgent: bool,
+    ) -> Future[Recorded]:
+        """Queue the page that `make` returns, and its `documents` documents, about `size` bytes.
+
+        `make` is called when the event loop gets to it, or by the writer's thread. Events that are
+        recorded after this call find the page. The future is done when the page is on disk, which
+        takes some 20 ms longer when it is not `urgent`; it raises as `record_page`.
+
+        Raises:
+            Overloaded: the disk does not keep up; nothing is queued.
+            RuntimeError: the log is closed, or its writer broke.
+        """
+        call = RecordPageOf(make, 1 + documents, size, self._recent)
+        future = self._writer.submit(call, urgent=urgent)
+        future.add_done_callback(call.settle)
+        if not urgent:
+            # Piecemeal, and before the writer needs it: while its thread computes for a whole
+            # group, this one waits for the interpreter.
+            asyncio.get_running_loop().call_soon(call.prepare)
+        self._count(1)
+        return future
+
     async def record_events(self, events: Sequence[Pending]) -> Recorded:
         """Record clicks and dwells, all or none; they are on disk on return.
 
@@ -116,6 +147,10 @@ class EventLog:
             Overloaded: the disk is full, or does not keep up.
         """
         return await self._finish(self._writer.submit(RecordEvents(tuple(events))))
+
+    def flush(self) -> None:
+        """Wait until what was taken before the call is on disk. Blocks: not for the event loop."""
+        self._writer.run(lambda _: None).result()
 
     async def export(self) -> None:
         """Move what was recorded before the call from the journal to Parquet.
@@ -135,10 +170,13 @@ class EventLog:
 
     async def _finish(self, future: Future[Recorded]) -> Recorded:
         outcome = await asyncio.wrap_future(future)
-        self._recorded_since_export += outcome.recorded
+        self._count(outcome.recorded)
+        return outcome
+
+    def _count(self, recorded: int) -> None:
+        self._recorded_since_export += recorded
         if self._recorded_since_export >= self._export_events:
             self._export_due.set()
-        return outcome
 
     async def _export_when_due(self) -> None:
         while not self._closing:

@@ -1,7 +1,8 @@
 """The one thread of a process that writes the journal: many calls, one commit.
 
 Calls that arrive while the disk is busy wait in a queue and go into the next transaction
-together, so that the cost of reaching the disk is shared, and a lone call waits for nobody.
+together, so that the cost of reaching the disk is shared, and a lone call waits for nobody. Where
+nobody waits for the call either, it waits for company.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import structlog
 from ranklift.events.journal import Journal
 from ranklift.events.known import Admitted, Known, Mentions, cutoff
 from ranklift.events.pending import Recorded
+from ranklift.events.rows import Row
 from ranklift.v1.errors import Overloaded
 
 log = structlog.get_logger(__name__)
@@ -30,6 +32,12 @@ T = TypeVar("T")
 # A transaction of this many rows takes about 0.2 s; nobody should wait much longer for it.
 MAX_GROUP_WEIGHT = 10_000
 MAX_WAITING_CALLS = 10_000
+# Nobody waits for most pages, so their callers do not bound them: at 500 pages of 30 KB a second
+# this is a disk that hangs for 8 s.
+MAX_WAITING_BYTES = 128 * 1024 * 1024
+# How long a call that nobody waits for waits for others. A transaction costs as much as the page
+# in it; pages are to be on disk within 100 ms, and a full group takes a part of that.
+PATIENCE_SECONDS = 0.02
 
 # No room, a failing disk, another process that holds the journal: all of it may pass.
 _PASSING = {
@@ -42,10 +50,15 @@ _PASSING = {
 
 
 class Call(Protocol):
-    """Something to record, all or none. `weight` is about how many rows it makes."""
+    """Something to record, all or none.
+
+    `weight` is about how many rows it makes, `size` about how many bytes it holds meanwhile.
+    """
 
     @property
     def weight(self) -> int: ...
+    @property
+    def size(self) -> int: ...
     def mention(self, mentions: Mentions) -> None: ...
     def admit(self, known: Known) -> Admitted: ...
 
@@ -53,7 +66,7 @@ class Call(Protocol):
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     call: Call
-    mentions: Mentions
+    size: int
     future: Future[Recorded]
 
 
@@ -64,29 +77,37 @@ class Writer:
         self._journal = journal
         self._now = now
         self._queue: queue.SimpleQueue[_Waiting | Callable[[], None] | None] = queue.SimpleQueue()
+        # Set while something is queued that somebody waits for.
+        self._urgent = threading.Event()
+        self._waiting_calls = 0
+        self._waiting_bytes = 0
         self._closing = False
-        # Nothing may be queued behind the None that ends the thread.
+        # Nothing may be queued behind the None that ends the thread; also guards the two sums.
         self._lock = threading.Lock()
         # A daemon: a program that forgets `close` still ends, and what was acknowledged is on disk.
         self._thread = threading.Thread(target=self._run, name="events-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, call: Call) -> Future[Recorded]:
+    def submit(self, call: Call, *, urgent: bool = True) -> Future[Recorded]:
         """Queue `call`; the future is done when the call is on disk or refused.
+
+        A call that is not `urgent` may be kept for `PATIENCE_SECONDS` before it is looked at, but
+        never longer than an urgent one behind it.
 
         Raises:
             Overloaded: too many calls wait already.
         """
-        if self._queue.qsize() >= MAX_WAITING_CALLS:
-            raise Overloaded.of(
-                "", f"{MAX_WAITING_CALLS} calls wait for the disk already; try again later"
-            )
-        # Here and not in the group: what cannot even be read fails its own caller only.
-        mentions = Mentions()
-        call.mention(mentions)
-        future: Future[Recorded] = Future()
-        self._put(_Waiting(call, mentions, future))
-        return future
+        waiting = _Waiting(call, call.size, Future())
+        with self._lock:
+            calls, held = self._waiting_calls + 1, self._waiting_bytes + waiting.size
+            # A lone call is taken whatever it holds.
+            if calls > MAX_WAITING_CALLS or (calls > 1 and held > MAX_WAITING_BYTES):
+                raise Overloaded.of(
+                    "", f"{calls - 1} calls wait for the disk already; try again later"
+                )
+            self._put(waiting, urgent)
+            self._waiting_calls, self._waiting_bytes = calls, held
+        return waiting.future
 
     def run(self, job: Callable[[Journal], T]) -> Future[T]:
         """Queue `job`, which is handed the journal between two groups."""
@@ -98,7 +119,8 @@ class Writer:
             except Exception as error:
                 future.set_exception(error)
 
-        self._put(do)
+        with self._lock:
+            self._put(do)
         return future
 
     def close(self) -> None:
@@ -107,13 +129,15 @@ class Writer:
             if not self._closing:
                 self._closing = True
                 self._queue.put(None)
+                self._urgent.set()
         self._thread.join()
 
-    def _put(self, item: _Waiting | Callable[[], None]) -> None:
-        with self._lock:
-            if self._closing:
-                raise RuntimeError("the event log is closed")
-            self._queue.put(item)
+    def _put(self, item: _Waiting | Callable[[], None], urgent: bool = True) -> None:
+        if self._closing:
+            raise RuntimeError("the event log is closed")
+        self._queue.put(item)
+        if urgent:
+            self._urgent.set()
 
     def _run(self) -> None:
         try:
@@ -146,6 +170,10 @@ class Writer:
             ]
             if group:
                 self._answer(group)
+            taken = [item for item in items if isinstance(item, _Waiting)]
+            with self._lock:
+                self._waiting_calls -= len(taken)
+                self._waiting_bytes -= sum(waiting.size for waiting in taken)
             for item in items:
                 if item is not None and not isinstance(item, _Waiting):
                     item()
@@ -153,12 +181,16 @@ class Writer:
     def _take(self) -> list[_Waiting | Callable[[], None] | None]:
         """Wait for an item, and take those that wait behind it too, up to the end or the limit."""
         item = self._queue.get()
+        self._urgent.wait(PATIENCE_SECONDS)
+        # Before the queue is emptied: what comes later sets it again.
+        self._urgent.clear()
         items = [item]
         weight = 0
         with contextlib.suppress(queue.Empty):
             while item is not None:
                 weight += item.call.weight if isinstance(item, _Waiting) else 0
                 if weight >= MAX_GROUP_WEIGHT:
+                    self._urgent.set()  # somebody may wait for what is left
                     break
                 item = self._queue.get_nowait()
                 items.append(item)
@@ -186,20 +218,30 @@ class Writer:
         """Judge and write calls in one transaction; a refused call leaves no trace in it."""
         outcomes: list[Recorded | Exception] = []
         mentions = Mentions()
-        for waiting in group:
-            mentions.add(waiting.mentions)
+        unreadable: dict[int, Exception] = {}
+        for i, waiting in enumerate(group):
+            try:
+                waiting.call.mention(mentions)
+            except Exception as error:
+                unreadable[i] = error
         now = self._now()
+        news, rows = Known(), list[Row]()
         with self._journal.transaction():
             known = self._journal.look_up(mentions, cutoff(now))
-            for waiting in group:
+            for i, waiting in enumerate(group):
+                if i in unreadable:
+                    outcomes.append(unreadable[i])
+                    continue
                 try:
                     admitted = waiting.call.admit(known)
                 except Exception as error:
                     outcomes.append(error)
                 else:
                     known.add(admitted.news)
-                    self._journal.append(admitted, int(now.timestamp()))
+                    news.add(admitted.news)
+                    rows += admitted.rows
                     outcomes.append(admitted.outcome)
+            self._journal.append(news, rows, int(now.timestamp()))
         return outcomes
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import structlog
 
+from ranklift.store.values import RegisteredExperiment
 from ranklift.traffic.repositories import ExperimentRepository, ModelRepository
 from ranklift.traffic.routing import ServingConfig
 
@@ -32,6 +34,8 @@ class ConfigPoller:
         self._models = models
         self._interval_seconds = interval_seconds
         self._current = ServingConfig()
+        self._version = -1
+        self._running: Sequence[RegisteredExperiment] = ()
         # One read at a time, so that an older one never replaces a newer one.
         self._reading = asyncio.Lock()
         self._failing = False
@@ -77,5 +81,10 @@ class ConfigPoller:
             await self.refresh()
 
     def _read(self) -> ServingConfig:
+        # First: a change in between is then read once more, and never missed.
+        version = self._experiments.version()
+        if version != self._version:
+            self._running = self._experiments.running()
+            self._version = version
         champion = self._models.champion()
-        return ServingConfig.of(self._experiments.running(), champion.ref if champion else None)
+        return ServingConfig.of(self._running, champion.ref if champion else None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import grpc
@@ -14,6 +15,7 @@ from ranklift.traffic.pages import FALLBACK_REASONS, BadReply, check_reply
 from ranklift.traffic.upstreams import NotLoaded
 from ranklift.v1 import ranking_pb2 as pb
 from ranklift.v1.errors import Unreachable
+from ranklift.v1.requests import Texts
 
 log = structlog.get_logger(__name__)
 
@@ -47,12 +49,15 @@ class Rankers(Protocol):
 async def rank_with_fallback(
     rankers: Rankers,
     request: pb.RankRequest,
+    documents: Sequence[Texts],
     *,
     model: ModelRef | None,
     champion: ModelRef | None,
     deadline: Deadline,
 ) -> pb.RankResponse:
     """Return the ranking by `model`, else by the champion, with the reason on the reply.
+
+    `documents` are the request's, as its validation read them.
 
     Raises:
         Unreachable: there is no champion, or the last version is loaded in no ranker.
@@ -63,10 +68,10 @@ async def rank_with_fallback(
     if model is None:
         raise Unreachable.of("", f"the unit is in no experiment and {_NO_CHAMPION}")
     if champion == model:
-        return await _last(rankers, model, request, deadline)
+        return await _last(rankers, model, request, documents, deadline)
     budget = deadline.budget_seconds(fallback=champion is not None)
     try:
-        return await _ask(rankers, model, request, budget)
+        return await _ask(rankers, model, request, documents, budget)
     except (aio.AioRpcError, NotLoaded, BadReply) as error:
         reason = fallback_reason(error)
         if reason is None:
@@ -77,7 +82,7 @@ async def rank_with_fallback(
             raise Unreachable.of(
                 "", f"the ranker of {model} failed ({name}) and {_NO_CHAMPION}"
             ) from error
-    reply = await _last(rankers, champion, request, deadline)
+    reply = await _last(rankers, champion, request, documents, deadline)
     reply.fallback_reason = reason
     return reply
 
@@ -95,20 +100,29 @@ def fallback_reason(error: Failure) -> pb.FallbackReason.ValueType | None:
 
 
 async def _last(
-    rankers: Rankers, model: ModelRef, request: pb.RankRequest, deadline: Deadline
+    rankers: Rankers,
+    model: ModelRef,
+    request: pb.RankRequest,
+    documents: Sequence[Texts],
+    deadline: Deadline,
 ) -> pb.RankResponse:
     """Ask the ranker after which nobody is left to ask."""
     try:
-        return await _ask(rankers, model, request, deadline.budget_seconds(fallback=False))
+        budget = deadline.budget_seconds(fallback=False)
+        return await _ask(rankers, model, request, documents, budget)
     except NotLoaded as error:
         raise Unreachable.of("", str(error)) from error
 
 
 async def _ask(
-    rankers: Rankers, model: ModelRef, request: pb.RankRequest, budget_seconds: float
+    rankers: Rankers,
+    model: ModelRef,
+    request: pb.RankRequest,
+    documents: Sequence[Texts],
+    budget_seconds: float,
 ) -> pb.RankResponse:
     reply = await rankers.rank(model, request, budget_seconds)
-    check_reply(request, reply, model)
+    check_reply(documents, reply, model)
     # These are the gateway's to say, whatever a ranker puts there.
     reply.ClearField("impression_id")
     reply.ClearField("assignments")

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Protocol
 
 import structlog
 from grpc import aio
 
-from ranklift.events.values import Document, Page
+from ranklift.events.values import Page
 from ranklift.traffic.deadlines import Deadline, DeadlinePolicy
 from ranklift.traffic.experiments import to_datetime
 from ranklift.traffic.fallback import Rankers, rank_with_fallback
@@ -21,7 +25,7 @@ from ranklift.traffic.upstreams import pass_on
 from ranklift.v1 import ranking_pb2 as pb
 from ranklift.v1.errors import InvalidRequest, Violation
 from ranklift.v1.ranking_pb2_grpc import RankingServiceServicer
-from ranklift.v1.requests import RankLimits, validate_rank_request
+from ranklift.v1.requests import RankLimits, Texts, validate_rank_request
 
 Context = aio.ServicerContext[Any, Any]
 
@@ -29,18 +33,37 @@ log = structlog.get_logger(__name__)
 
 
 class PageLog(Protocol):
-    """Records pages. What it returns from is on disk; a repeated impression id counts once."""
+    """Records pages, in the order given; a repeated impression id counts once."""
 
-    async def record_page(self, page: Page, documents: Sequence[Document]) -> None:
-        """Record a page and the documents on it, both in the order shown."""
+    def submit_page(
+        self,
+        make: Callable[[], tuple[Page, Sequence[Texts]]],
+        *,
+        documents: int,
+        size: int,
+        urgent: bool,
+    ) -> Future[Any]:
+        """Take the page that `make` returns, and the ids, titles and texts of what it shows.
+
+        `make` is called later, perhaps by another thread. `documents` is how many there are, `size`
+        about how many bytes are held until then. The future is done when the page is on disk;
+        `urgent` when somebody waits for that.
+
+        Raises:
+            Exception: it is not taken.
+        """
         ...
 
 
 class GatewayServicer(RankingServiceServicer):
     """Serves each request by its arm's ranker, or by the champion in its place.
 
-    `counts` is what happened since the start: "pages", "record_failed", and
-    "fallback_<reason>" by the reasons of `FALLBACK_REASONS`.
+    With `strict` a page is on disk before the user is answered; otherwise it is in the log's
+    queue, and on disk soon after.
+
+    `counts` is what happened since the start: "pages" that were answered with an impression id,
+    "pages_lost" of them, which the disk refused afterwards, "record_failed" for pages that were
+    answered without one, and "fallback_<reason>" by the reasons of `FALLBACK_REASONS`.
     """
 
     def __init__(
@@ -51,24 +74,27 @@ class GatewayServicer(RankingServiceServicer):
         *,
         limits: RankLimits,
         deadlines: DeadlinePolicy | None = None,
+        strict: bool = False,
     ) -> None:
         self._config = config
         self._rankers = rankers
         self._pages = pages
         self._limits = limits
         self._deadlines = deadlines or DeadlinePolicy()
+        self._strict = strict
         self.counts: Counter[str] = Counter()
 
     async def Rank(self, request: pb.RankRequest, context: Context) -> pb.RankResponse:  # noqa: N802
         began = time.perf_counter()
         deadline = Deadline.of(self._deadlines, context.time_remaining())
-        _validate(request, self._limits)
+        documents = _validate(request, self._limits)
         config = self._config()
         route = config.route(request.user_id, request.session_id)
         try:
             reply = await rank_with_fallback(
                 self._rankers,
                 request,
+                documents,
                 model=route.model,
                 champion=config.champion,
                 deadline=deadline,
@@ -78,36 +104,61 @@ class GatewayServicer(RankingServiceServicer):
         if reply.fallback_reason:
             self.counts[f"fallback_{FALLBACK_REASONS[reply.fallback_reason]}"] += 1
         reply.assignments.extend(assignment_message(one) for one in route.assignments)
-        reply.impression_id = await self._record(request, reply, route, began)
+        reply.impression_id = await self._record(request, documents, reply, route, began)
         return reply
 
     async def _record(
-        self, request: pb.RankRequest, reply: pb.RankResponse, route: Route, began: float
+        self,
+        request: pb.RankRequest,
+        documents: Sequence[Texts],
+        reply: pb.RankResponse,
+        route: Route,
+        began: float,
     ) -> str:
         """Record the page and return its id, "" when it could not be recorded."""
-        page, documents = shown_page(
+        impression_id = request.request_id or uuid.uuid4().hex
+        page = partial(
+            shown_page,
             request,
+            documents,
             reply,
-            impression_id=request.request_id or uuid.uuid4().hex,
+            impression_id=impression_id,
+            now=datetime.now(UTC),
             assignments=route.assignments,
             latency_ms=(time.perf_counter() - began) * 1_000,
         )
         try:
-            await self._pages.record_page(page, documents)
-        except Exception:
+            recording = self._pages.submit_page(
+                page,
+                documents=len(reply.results),
+                size=sum(len(title) + len(text) for _, title, text in documents),
+                urgent=self._strict,
+            )
+            if self._strict:
+                await asyncio.wrap_future(recording)
+        except Exception as error:
             # The user came for a ranking, not for our log. Without the id, no event can
             # refer to a page that is not there.
             self.counts["record_failed"] += 1
-            log.exception("page_not_recorded", impression_id=page.impression_id)
+            log.error("page_not_recorded", impression_id=impression_id, error=repr(error))
             return ""
         self.counts["pages"] += 1
-        return page.impression_id
+        if not self._strict:
+            recording.add_done_callback(partial(self._settle, impression_id))
+        return impression_id
+
+    def _settle(self, impression_id: str, recording: Future[Any]) -> None:
+        error = recording.exception()
+        if error is not None:
+            self.counts["pages_lost"] += 1
+            log.error("page_lost", impression_id=impression_id, error=repr(error))
 
 
-def _validate(request: pb.RankRequest, limits: RankLimits) -> None:
+def _validate(request: pb.RankRequest, limits: RankLimits) -> Sequence[Texts]:
+    documents: Sequence[Texts] = ()
     violations: list[Violation] = []
     try:
-        validate_rank_request(request, limits)
+        documents = validate_rank_request(request, limits)
     except InvalidRequest as error:
         violations += error.violations
     for field in ("request_id", "user_id", "session_id"):
@@ -124,11 +175,13 @@ def _validate(request: pb.RankRequest, limits: RankLimits) -> None:
                 "model", "is set, must be empty: here the experiments and the champion decide"
             )
         )
-    try:
-        to_datetime(request.request_time)
-    except ValueError:
-        violations.append(
-            Violation("request_time", "is no valid instant, must be in years 1 to 9999")
-        )
+    if request.HasField("request_time"):
+        try:
+            to_datetime(request.request_time)
+        except ValueError:
+            violations.append(
+                Violation("request_time", "is no valid instant, must be in years 1 to 9999")
+            )
     if violations:
         raise InvalidRequest(violations)
+    return documents

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
-from ranklift.events.values import Document, Page, PageAssignment
+from ranklift.events.values import Page, PageAssignment
 from ranklift.store.values import ModelRef
 from ranklift.traffic.experiments import to_datetime
 from ranklift.v1 import ranking_pb2 as pb
+from ranklift.v1.requests import Texts
 
 FALLBACK_REASONS = {
     pb.FALLBACK_REASON_UNSPECIFIED: "",
@@ -25,8 +26,8 @@ class BadReply(Exception):
     """A ranker's reply is no ranking of the request by the version that was asked."""
 
 
-def check_reply(request: pb.RankRequest, reply: pb.RankResponse, model: ModelRef) -> None:
-    """Make sure that a reply is what the log will say it is.
+def check_reply(documents: Sequence[Texts], reply: pb.RankResponse, model: ModelRef) -> None:
+    """Make sure that a reply is what the log will say it is; `documents` are the request's.
 
     Raises:
         BadReply: another version ranked, or a result is no document of the request,
@@ -36,39 +37,46 @@ def check_reply(request: pb.RankRequest, reply: pb.RankResponse, model: ModelRef
         raise BadReply(f"{model} was asked, {reply.model.name}@{reply.model.version} answered")
     seen: set[int] = set()
     for result in reply.results:
-        if not 0 <= result.index < len(request.documents) or result.index in seen:
-            raise BadReply(f"result index {result.index} is out of range or there twice")
-        if result.id != request.documents[result.index].id:
-            raise BadReply(f'result "{result.id}" is not the document at {result.index}')
-        if not math.isfinite(result.relevance_score):
-            raise BadReply(f'score {result.relevance_score} of "{result.id}" is not finite')
-        seen.add(result.index)
+        # Each once: reading a field of a message makes a new value.
+        index, document_id, score = result.index, result.id, result.relevance_score
+        if not 0 <= index < len(documents) or index in seen:
+            raise BadReply(f"result index {index} is out of range or there twice")
+        if document_id != documents[index][0]:
+            raise BadReply(f'result "{document_id}" is not the document at {index}')
+        if not math.isfinite(score):
+            raise BadReply(f'score {score} of "{document_id}" is not finite')
+        seen.add(index)
 
 
 def shown_page(
     request: pb.RankRequest,
+    documents: Sequence[Texts],
     reply: pb.RankResponse,
     *,
     impression_id: str,
+    now: datetime,
     assignments: Sequence[PageAssignment],
     latency_ms: float,
-) -> tuple[Page, list[Document]]:
+) -> tuple[Page, list[Texts]]:
     """Return the page that the user sees, and its documents, both in the order shown.
+
+    `documents` are the request's.
+
+    `now` is its time when the request has none.
 
     Raises:
         ValueError: `request_time` is out of range.
     """
-    page_time = (
-        to_datetime(request.request_time) if request.HasField("request_time") else datetime.now(UTC)
-    )
+    results = [(one.index, one.id, one.relevance_score) for one in reply.results]
+    page_time = to_datetime(request.request_time) if request.HasField("request_time") else now
     page = Page(
         impression_id=impression_id,
         page_time=page_time,
         user_id=request.user_id,
         session_id=request.session_id,
         query=request.query,
-        documents=tuple(result.id for result in reply.results),
-        scores=tuple(result.relevance_score for result in reply.results),
+        documents=tuple(document_id for _, document_id, _ in results),
+        scores=tuple(score for _, _, score in results),
         model=reply.model.name,
         version=reply.model.version,
         digest=reply.model.digest,
@@ -76,8 +84,7 @@ def shown_page(
         fallback_reason=FALLBACK_REASONS[reply.fallback_reason],
         latency_ms=latency_ms,
     )
-    shown = (request.documents[result.index] for result in reply.results)
-    return page, [Document(one.id, one.title, one.text) for one in shown]
+    return page, [documents[index] for index, _, _ in results]
 
 
 def assignment_message(assignment: PageAssignment) -> pb.Assignment:

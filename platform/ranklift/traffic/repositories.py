@@ -51,6 +51,10 @@ class ExperimentRepository(Protocol):
         """Return the running experiments."""
         ...
 
+    def version(self) -> int:
+        """Return a number, at least 0, that grows with every change of any experiment."""
+        ...
+
     def transition(
         self,
         name: str,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from ranklift.v1 import ranking_pb2
 from ranklift.v1.errors import Violation, refuse_if_any
@@ -19,16 +20,29 @@ class RankLimits:
     max_id_chars: int = 256
 
 
-def validate_rank_request(request: ranking_pb2.RankRequest, limits: RankLimits) -> None:
+Texts = tuple[str, str, str]
+"""A document's id, title and text."""
+
+_texts = attrgetter("id", "title", "text")
+
+
+def validate_rank_request(request: ranking_pb2.RankRequest, limits: RankLimits) -> Sequence[Texts]:
     """Check a ranking request and name everything wrong with it, up to 20 fields.
+
+    Returns the documents' texts, since to read them out of the message is most of the work.
 
     Raises:
         InvalidRequest: a field is missing, too long, out of range or ambiguous.
     """
-    refuse_if_any(_violations(request, limits))
+    fits = len(request.documents) <= limits.max_documents
+    documents: list[Texts] = list(map(_texts, request.documents)) if fits else []
+    refuse_if_any(_violations(request, documents, limits))
+    return documents
 
 
-def _violations(request: ranking_pb2.RankRequest, limits: RankLimits) -> Iterator[Violation]:
+def _violations(
+    request: ranking_pb2.RankRequest, documents: Sequence[Texts], limits: RankLimits
+) -> Iterator[Violation]:
     if not request.query.strip():
         yield Violation("query", "is blank; give what the user asked for")
     elif len(request.query) > limits.max_query_chars:
@@ -42,33 +56,33 @@ def _violations(request: ranking_pb2.RankRequest, limits: RankLimits) -> Iterato
             "split the request or keep the best candidates",
         )
     else:
-        yield from _document_violations(request, limits)
+        yield from _document_violations(documents, limits)
     for field in ("top_n", "max_tokens_per_document"):
         number = getattr(request, field)
         if number < 0:
             yield Violation(field, f"is {number}, must be at least 0; 0 means no limit of yours")
 
 
-def _document_violations(
-    request: ranking_pb2.RankRequest, limits: RankLimits
-) -> Iterator[Violation]:
+def _document_violations(documents: Sequence[Texts], limits: RankLimits) -> Iterator[Violation]:
     first: dict[str, int] = {}
-    for i, document in enumerate(request.documents):
-        field = f"documents[{i}]"
-        if not document.id.strip():
-            yield Violation(f"{field}.id", "is blank; give every document an id")
-        elif len(document.id) > limits.max_id_chars:
-            yield _too_long(f"{field}.id", len(document.id), limits.max_id_chars)
-        elif first.setdefault(document.id, i) != i:
+    for i, (document_id, title, text) in enumerate(documents):
+        if not document_id.strip():
+            yield Violation(f"documents[{i}].id", "is blank; give every document an id")
+        elif len(document_id) > limits.max_id_chars:
+            yield _too_long(f"documents[{i}].id", len(document_id), limits.max_id_chars)
+        elif first.setdefault(document_id, i) != i:
             yield Violation(
-                f"{field}.id",
-                f"is that of documents[{first[document.id]}] too; ids must be unique",
+                f"documents[{i}].id",
+                f"is that of documents[{first[document_id]}] too; ids must be unique",
             )
-        if not document.title.strip() and not document.text.strip():
-            yield Violation(field, "has neither title nor text; give at least one of them")
-        for name, text in (("title", document.title), ("text", document.text)):
-            if len(text) > limits.max_text_chars:
-                yield _too_long(f"{field}.{name}", len(text), limits.max_text_chars)
+        if not text.strip() and not title.strip():
+            yield Violation(
+                f"documents[{i}]", "has neither title nor text; give at least one of them"
+            )
+        if len(title) > limits.max_text_chars:
+            yield _too_long(f"documents[{i}].title", len(title), limits.max_text_chars)
+        if len(text) > limits.max_text_chars:
+            yield _too_long(f"documents[{i}].text", len(text), limits.max_text_chars)
 
 
 def _too_long(field: str, length: int, limit: int) -> Violation:

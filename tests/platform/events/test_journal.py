@@ -12,9 +12,8 @@ import pytest
 from ranklift.events.export import write_files
 from ranklift.events.frames import read_events
 from ranklift.events.journal import FILE_NAME, FOLDER_NAME, Chunk, Journal
-from ranklift.events.known import Admitted, Known
+from ranklift.events.known import Known
 from ranklift.events.log import EventLog
-from ranklift.events.pending import Recorded
 from ranklift.events.rows import Row
 from ranklift.v1.errors import NotReady
 
@@ -35,7 +34,7 @@ def journal(folder: Path) -> Iterator[Journal]:
 def append(journal: Journal, *bodies: str) -> None:
     rows = tuple(Row("documents", "2025-03-01", body) for body in bodies)
     with journal.transaction():
-        journal.append(Admitted(Known(), rows, Recorded(len(rows), 0)), recorded=0)
+        journal.append(Known(), rows, recorded=0)
 
 
 def oldest(journal: Journal, max_rows: int = 100, max_characters: int = 100) -> Chunk:

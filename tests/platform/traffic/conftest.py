@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import Future
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -164,25 +165,47 @@ def _loaded(ref: ModelRef) -> models_pb2.LoadedModelVersion:
 
 
 class MemoryPages:
-    """Pages in memory: the first of an impression id stays. `trouble` is raised instead."""
+    """Pages in memory: the first of an impression id stays. `trouble` is raised instead.
+
+    With `slow` the disk takes its time: what is in `recordings` is for the test to settle.
+    """
 
     def __init__(self) -> None:
         self.pages: dict[str, Page] = {}
         self.documents: dict[str, Sequence[Document]] = {}
         self.trouble: Exception | None = None
+        self.slow = False
+        self.recordings: list[Future[None]] = []
 
-    async def record_page(self, page: Page, documents: Sequence[Document]) -> None:
+    def submit_page(
+        self,
+        make: Callable[[], tuple[Page, Sequence[tuple[str, str, str]]]],
+        *,
+        documents: int,
+        size: int,
+        urgent: bool,
+    ) -> Future[None]:
         if self.trouble is not None:
             raise self.trouble
+        page, shown = make()
         self.pages.setdefault(page.impression_id, page)
-        self.documents.setdefault(page.impression_id, documents)
+        self.documents.setdefault(page.impression_id, [Document(*texts) for texts in shown])
+        recording: Future[None] = Future()
+        self.recordings.append(recording)
+        if not self.slow:
+            recording.set_result(None)
+        return recording
 
 
 class Installation:
     """A gateway in front of rankers; `config` may be replaced while it serves."""
 
     def __init__(
-        self, rankers: Sequence[ToyRanker], config: ServingConfig, deadlines: DeadlinePolicy
+        self,
+        rankers: Sequence[ToyRanker],
+        config: ServingConfig,
+        deadlines: DeadlinePolicy,
+        strict: bool,
     ) -> None:
         self.rankers = rankers
         self.config = config
@@ -194,6 +217,7 @@ class Installation:
             self.pages,
             limits=RankLimits(),
             deadlines=deadlines,
+            strict=strict,
         )
         self.client: RankingServiceAsyncStub
 
@@ -214,13 +238,17 @@ async def _install(
     *rankers: ToyRanker,
     config: ServingConfig | None = None,
     deadlines: DeadlinePolicy | None = None,
+    strict: bool = False,
 ) -> AsyncIterator[Installation]:
     async with AsyncExitStack() as stack:
         for ranker in rankers:
             await ranker.start()
             stack.push_async_callback(ranker.kill)
         installation = Installation(
-            rankers, config or ServingConfig(champion=CHAMPION), deadlines or DeadlinePolicy()
+            rankers,
+            config or ServingConfig(champion=CHAMPION),
+            deadlines or DeadlinePolicy(),
+            strict,
         )
         await installation.upstreams.start()
         stack.push_async_callback(installation.upstreams.close)

@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 import pytest
+import structlog
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import aio
 
@@ -169,6 +170,47 @@ def test_a_page_that_cannot_be_recorded_is_served_without_an_id(
             ranklift.pages.trouble = None
             assert (await ranklift.rank(request_id="r-1")).impression_id == "r-1"
             assert ranklift.servicer.counts == {"record_failed": 1, "pages": 1}
+
+    asyncio.run(scenario())
+
+
+def test_the_user_does_not_wait_for_the_disk_and_a_page_it_refuses_later_is_counted(
+    install: Any, toy_ranker: Any
+) -> None:
+    async def scenario() -> None:
+        async with install(toy_ranker(CHAMPION)) as ranklift:
+            ranklift.pages.slow = True
+            replies = [await ranklift.rank(request_id=name) for name in ("r-1", "r-2")]
+            assert [reply.impression_id for reply in replies] == ["r-1", "r-2"]
+            kept, lost = ranklift.pages.recordings
+            with structlog.testing.capture_logs() as lines:
+                kept.set_result(None)
+                lost.set_exception(OSError("no space left on device"))
+            assert ranklift.servicer.counts == {"pages": 2, "pages_lost": 1}
+            (line,) = lines
+            assert (line["event"], line["impression_id"]) == ("page_lost", "r-2")
+            assert "no space left" in line["error"]
+
+    asyncio.run(scenario())
+
+
+def test_a_strict_gateway_answers_when_the_page_is_on_disk(install: Any, toy_ranker: Any) -> None:
+    async def scenario() -> None:
+        async with install(toy_ranker(CHAMPION), strict=True) as ranklift:
+            ranklift.pages.slow = True
+            for name, trouble in (("r-1", None), ("r-2", OSError("no space left on device"))):
+                call = asyncio.create_task(ranklift.rank(request_id=name))
+                while name not in ranklift.pages.pages:
+                    await asyncio.sleep(0.005)
+                assert not call.done()
+                recording = ranklift.pages.recordings[-1]
+                if trouble is None:
+                    recording.set_result(None)
+                    assert (await call).impression_id == name
+                else:
+                    recording.set_exception(trouble)
+                    assert (await call).impression_id == ""
+            assert ranklift.servicer.counts == {"pages": 1, "record_failed": 1}
 
     asyncio.run(scenario())
 
