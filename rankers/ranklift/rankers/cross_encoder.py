@@ -18,7 +18,7 @@ from ranklift.rankers.backbones import load_scorer
 from ranklift.rankers.base import Encoded, Text, Values, finite
 from ranklift.rankers.encoding import Pair, PairEncoder
 from ranklift.rankers.engines.base import Engine
-from ranklift.rankers.engines.reference import ReferenceEngine
+from ranklift.rankers.engines.choice import choose_engine, this_device
 from ranklift.v1.errors import InvalidRequest
 
 
@@ -55,15 +55,21 @@ def load_cross_encoder(folder: Path, manifest: Manifest) -> CrossEncoder:
     """Return the ranker of an encoder's or decoder's artefact.
 
     Raises:
-        InvalidRequest: the files do not fit together.
+        InvalidRequest: the files do not fit together, or no engine computes them in
+            their numerics.
+        NotReady: the engine that does is too far off on this machine.
     """
-    if manifest.numerics != "fp32":
-        raise InvalidRequest.of(
-            "uri", f'"{folder}" is of numerics "{manifest.numerics}", must be fp32'
-        )
     model = load_scorer(folder)
     encoder = PairEncoder(load_tokenizer(folder), manifest.kind, manifest.max_tokens)
-    return CrossEncoder(manifest.kind, encoder, ReferenceEngine(model, manifest.kind))
+    engine = choose_engine(
+        model,
+        manifest.kind,
+        manifest.numerics,
+        template=encoder.template,
+        max_tokens=manifest.max_tokens,
+        device=this_device(),
+    )
+    return CrossEncoder(manifest.kind, encoder, engine)
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
