@@ -7,6 +7,7 @@
     ├── NotReady            right, but not in this state         FAILED_PRECONDITION
     ├── Conflict            somebody else was faster             ABORTED
     ├── Overloaded          right, but not now                   RESOURCE_EXHAUSTED
+    ├── Expired             its deadline passed                  DEADLINE_EXCEEDED
     └── Unreachable         what is needed does not answer       UNAVAILABLE
 
 A fault of ours is none of these: it stays an ordinary exception.
@@ -89,9 +90,23 @@ class Conflict(RequestError):
 
 
 class Overloaded(RequestError):
-    """There is no room for the request now; try again later."""
+    """There is no room for the request now; try again later.
+
+    `retry_seconds` says when: None where nothing is known, negative where a
+    retry is of no use.
+    """
 
     code = "RESOURCE_EXHAUSTED"
+
+    def __init__(self, violations: Sequence[Violation], retry_seconds: float | None = None) -> None:
+        super().__init__(violations)
+        self.retry_seconds = retry_seconds
+
+
+class Expired(RequestError):
+    """The deadline of the call passed before there was an answer."""
+
+    code = "DEADLINE_EXCEEDED"
 
 
 class Unreachable(RequestError):

@@ -6,23 +6,29 @@ The client side reads the violations back.
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, cast
+from datetime import timedelta
+from typing import Any, NamedTuple, cast
 
 import grpc
 import structlog
 from google.protobuf import any_pb2
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc import aio
 from grpc_status import rpc_status
 
-from ranklift.v1.errors import RequestError, Violation
+from ranklift.v1.errors import Overloaded, RequestError, Violation
 
 # A status travels in a trailer, and gRPC refuses trailers above 8 KB; binary ones grow by a third
 # on their way.
 MAX_DETAIL_BYTES = 4_500
 MAX_MESSAGE_CHARS = 1_000
+# Read by the retries of every gRPC client (gRFC A6).
+PUSHBACK = "grpc-retry-pushback-ms"
 
 log = structlog.get_logger(__name__)
 
@@ -41,13 +47,46 @@ def to_status(error: RequestError) -> status_pb2.Status:
         bad_request.field_violations.add(
             field=violation.field, description=violation.description[:MAX_MESSAGE_CHARS]
         )
-    detail = any_pb2.Any()
-    detail.Pack(bad_request)
+    details: list[Message] = [bad_request]
+    retry = _retry_seconds(error)
+    if retry is not None and retry >= 0:
+        delay = Duration()
+        delay.FromTimedelta(timedelta(seconds=retry))
+        details.append(error_details_pb2.RetryInfo(retry_delay=delay))
     return status_pb2.Status(
         code=grpc.StatusCode[error.code].value[0],
         message=str(error)[:MAX_MESSAGE_CHARS],
-        details=[detail],
+        details=[_packed(each) for each in details],
     )
+
+
+def _retry_seconds(error: RequestError) -> float | None:
+    return error.retry_seconds if isinstance(error, Overloaded) else None
+
+
+def _packed(message: Message) -> any_pb2.Any:
+    packed = any_pb2.Any()
+    packed.Pack(message)
+    return packed
+
+
+class _Refusal(NamedTuple):
+    """A status as `abort_with_status` takes it."""
+
+    code: grpc.StatusCode
+    details: str
+    trailing_metadata: tuple[tuple[str, str | bytes], ...]
+
+
+def refusal_of(error: RequestError) -> grpc.Status:
+    """Return what a call is aborted with: the status, and when to retry for gRPC's own retries."""
+    status = rpc_status.to_status(to_status(error))
+    trailers = tuple(status.trailing_metadata or ())
+    retry = _retry_seconds(error)
+    if retry is not None:
+        # Rounded up: a retry that comes early is refused again. Negative: do not retry.
+        trailers = (*trailers, (PUSHBACK, str(math.ceil(retry * 1_000))))
+    return cast(grpc.Status, _Refusal(status.code, status.details, trailers))
 
 
 def violations_of(error: grpc.RpcError) -> tuple[Violation, ...]:
@@ -93,7 +132,7 @@ class StatusInterceptor(aio.ServerInterceptor):
             try:
                 return await inner(request, context)
             except RequestError as error:
-                await context.abort_with_status(rpc_status.to_status(to_status(error)))
+                await context.abort_with_status(refusal_of(error))
             except aio.AbortError:
                 raise
             except Exception:
