@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from ranklift.rankers.bench.flops import Peak
+from ranklift.rankers.engines.bert_weights import Affine
+from ranklift.rankers.engines.packed_linear import onednn_linear, plain_linear
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 # Rows, width in, width out: a chunk of a small encoder's tokens, and a large layer.
@@ -39,14 +42,11 @@ def measure_peak(seconds: float = SECONDS) -> Peak:
 
 def kernels(rows: int, width: int, out: int, dtype: torch.dtype) -> list[Callable[[], Tensor]]:
     """Return the ways to compute one linear layer, torch's own first."""
-    x, weight, bias = torch.rand(rows, width), torch.rand(out, width), torch.rand(out)
-    x, weight, bias = x.to(dtype), weight.to(dtype), bias.to(dtype)
-    found = [lambda: functional.linear(x, weight, bias)]
-    # The operators are private: another torch may lack them.
-    if hasattr(torch.ops.mkldnn, "_linear_pointwise"):
-        packed = torch.ops.mkldnn._reorder_linear_weight(weight)
-        found.append(lambda: torch.ops.mkldnn._linear_pointwise(x, packed, bias, "none", [], ""))
-    return found
+    affine, x = Affine(torch.rand(out, width), torch.rand(out)), torch.rand(rows, width).to(dtype)
+    found = [plain_linear(affine, "", dtype)]
+    with suppress(RuntimeError, AttributeError):  # not with this torch, or on this processor
+        found.append(onednn_linear(affine, "", dtype))
+    return [partial(linear, x) for linear in found]
 
 
 def _rate(kernel: Callable[[], Tensor], flops: float, seconds: float) -> float:
