@@ -106,7 +106,7 @@ class Lineage(_message.Message):
     RUN_ID_FIELD_NUMBER: _builtins.int
     METRICS_FIELD_NUMBER: _builtins.int
     stage: _builtins.str
-    """What made it: "index", "cpt", "sft", "distil", "retrain" or "import"."""
+    """What made it: "index", "cpt", "sft", "distil", "convert", "retrain" or "import"."""
     run_id: _builtins.str
     """The retraining run that made it; empty when none did."""
     @_builtins.property

@@ -31,14 +31,15 @@ class Agreement:
 
 def agreement(expected: Sequence[Values], found: Sequence[Values]) -> Agreement:
     """Return how `found` agrees with `expected`; both hold the scores of the same lists."""
-    errors = [np.abs(a - b).max() for a, b in zip(expected, found, strict=True) if a.size]
-    ordered = [(a, b) for a, b in zip(expected, found, strict=True) if np.ptp(a) > 0]
+    scored = [(a, b) for a, b in zip(expected, found, strict=True) if a.size]
+    error = max((float(np.abs(a - b).max()) for a, b in scored), default=0.0)
+    ordered = [(a, b) for a, b in scored if np.ptp(a) > 0]
     if not ordered:
         nan = float("nan")
-        return Agreement(float(max(errors, default=0.0)), nan, nan, nan, 0)
+        return Agreement(error, nan, nan, nan, 0)
     taus = [_tau(a, b) for a, b in ordered]
     return Agreement(
-        max_error=float(max(errors)),
+        max_error=error,
         kendall_tau=float(np.mean(taus)),
         lowest_tau=float(min(taus)),
         top_1=float(np.mean([a.argmax() == b.argmax() for a, b in ordered])),

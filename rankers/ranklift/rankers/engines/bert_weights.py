@@ -99,6 +99,8 @@ def why_unknown(model: PreTrainedModel) -> str:
         return "it attends to the past only"
     if config.hidden_act not in ACTIVATIONS:
         return f'the activation "{config.hidden_act}" is none of {", ".join(ACTIVATIONS)}'
+    if config.type_vocab_size < 2:
+        return "it has no types of tokens for query and document"
     if config.num_labels != 1:
         return f"it has {config.num_labels} labels, not one"
     return ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -108,8 +108,10 @@ def attend_within(
     """
     sequences = Sequences(cu_seq_lens_q, max_length_q, bool(module.is_causal), scaling)
     attend = _by_kernel if query.is_cuda else _one_by_one
-    tokens_first = (each[0].transpose(0, 1) for each in (query, key, value))
-    return attend(*tokens_first, sequences)[None], None
+    seen = attend(
+        query[0].transpose(0, 1), key[0].transpose(0, 1), value[0].transpose(0, 1), sequences
+    )
+    return seen[None], None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +146,7 @@ def _by_kernel(query: Tensor, key: Tensor, value: Tensor, sequences: Sequences) 
 
 def _one_by_one(query: Tensor, key: Tensor, value: Tensor, sequences: Sequences) -> Tensor:
     seen = torch.empty_like(query)
-    bounds = sequences.offsets.tolist()
-    for begin, end in zip(bounds[:-1], bounds[1:], strict=True):
+    for begin, end in pairwise(sequences.offsets.tolist()):
         seen[begin:end] = functional.scaled_dot_product_attention(
             query[None, begin:end].transpose(1, 2),
             key[None, begin:end].transpose(1, 2),
