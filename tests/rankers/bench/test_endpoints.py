@@ -21,6 +21,7 @@ from ranklift.rankers.bench.rest_endpoint import TIMED_OUT, Form, rest_endpoint
 from ranklift.rankers.bench.rounds import Plan, alternate, ratios
 from ranklift.rankers.loaded import VersionToLoad
 from ranklift.rankers.server import serve_ranker
+from ranklift.rankers.serving.options import ServingOptions
 from ranklift.v1.errors import InvalidRequest, Unreachable
 from ranklift.v1.requests import RankLimits
 
@@ -74,7 +75,7 @@ def test_refusals_of_a_ranker_are_counted_by_status(artefacts: dict[str, Path]) 
         hosted = await serve_ranker(
             "127.0.0.1:0",
             [VersionToLoad("m", "1", artefacts["bm25"])],
-            RankLimits(max_documents=3),
+            ServingOptions(limits=RankLimits(max_documents=3)),
         )
         try:
             async with AsyncExitStack() as stack:
