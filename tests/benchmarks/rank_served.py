@@ -26,6 +26,7 @@ from tests.benchmarks.rank_served_servers import (
     Server,
     export,
     infinity,
+    machine_cpu_seconds,
     naive,
     ranklift,
     running,
@@ -131,14 +132,20 @@ async def _turn(
     busy: Running, up: Sequence[Running], endpoint: Endpoint, seconds: float, first: int
 ) -> Turn:
     before = {each.server.name: each.cpu_seconds() for each in up}
+    machine = machine_cpu_seconds() - time.process_time()
     window = await closed_loop(
         endpoint, CLIENTS, seconds, first=first, deadline_seconds=PATIENCE_SECONDS
     )
+    machine = machine_cpu_seconds() - time.process_time() - machine
     used = {each.server.name: each.cpu_seconds() - before[each.server.name] for each in up}
     refused = summarize(window).refused
     assert not refused, f"{busy.server.name}: {refused}"
-    own = used.pop(busy.server.name)
-    return Turn(window, own, sum(used.values()))
+    return Turn(
+        window,
+        cpu_seconds=used[busy.server.name],
+        idle_cpu_seconds=sum(used.values()) - used[busy.server.name],
+        strangers_cpu_seconds=machine - sum(used.values()),
+    )
 
 
 async def _differences(servers: Sequence[Server], question: Question) -> dict[str, float]:

@@ -14,7 +14,7 @@ from ranklift.rankers.bench.outcomes import Window, quantiles, summarize
 from ranklift.rankers.bench.rounds import Ratio, ratio
 
 FEW_ANSWERS = 100
-SPINNING = 0.02
+SPINNING, QUIET = 0.02, 0.1  # cores
 NAIVE, TORCH = "grpc.aio", "infinity, torch"
 # Documents in a request, and how many times the pairs a second of the naive server and of the
 # better of infinity's torch engines bf16 must reach.
@@ -23,11 +23,13 @@ WORKLOADS = {(10, 50): {NAIVE: 5.5, TORCH: 4.0}, (1, 5): {NAIVE: 4.0, TORCH: 4.0
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A window of load on one server, and what the processes of all servers used meanwhile."""
+    """A window of load on one server, and the processor time that it, the idle servers, and
+    programs that are none of ours used meanwhile."""
 
     window: Window
     cpu_seconds: float
-    others_cpu_seconds: float
+    idle_cpu_seconds: float
+    strangers_cpu_seconds: float
 
     @property
     def pairs_per_second(self) -> float:
@@ -153,7 +155,7 @@ def _verdicts(
 
 def _caveats(turns: Turns) -> str:
     everything = [turn for each in turns.values() for turn in each]
-    idle = max(turn.others_cpu_seconds / turn.window.seconds for turn in everything)
+    idle = max(turn.idle_cpu_seconds / turn.window.seconds for turn in everything)
     spin = "they do not spin" if idle <= SPINNING else "**they disturb the busy one**"
     answers = [sum(len(turn.window.answered) for turn in each) for each in turns.values()]
     few = (
@@ -161,7 +163,13 @@ def _caveats(turns: Turns) -> str:
         if min(answers) < FEW_ANSWERS
         else ""
     )
-    return f"{few}All idle servers together used at most {idle:.1%} of a core: {spin}."
+    strangers = [turn.strangers_cpu_seconds / turn.window.seconds for turn in everything]
+    loud = " **Repeat this on a quiet machine.**" if np.median(strangers) > QUIET else ""
+    return (
+        f"{few}All idle servers together used at most {idle:.1%} of a core: {spin}. Programs that "
+        f"have no part in this used {np.median(strangers):.2f} cores in the median window, "
+        f"{max(strangers):.2f} in the worst.{loud}"
+    )
 
 
 def _spread(values: Sequence[float]) -> str:

@@ -67,6 +67,12 @@ class Running:
         return float(sum(one.user + one.system for one in times))
 
 
+def machine_cpu_seconds() -> float:
+    """Return the processor time that all programs of the machine have used so far."""
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - times.iowait - times.guest - times.guest_nice)
+
+
 def export(folder: Path, numerics: str) -> None:
     """Write the artefact that all servers load: all-MiniLM-L6-v2 and a head drawn from a seed."""
     model = load_scorer(minilm_folder(), head_seed=HEAD_SEED)
