@@ -147,6 +147,8 @@ def _verdicts(
         rival = max(rivals, key=pairs)
         wall, cpu = _compared(turns[ours.name], turns[rival.name])
         verdict = "reached" if wall.median >= least else "**falls short**"
+        if _median_strangers(turns) > QUIET:
+            verdict = "**not judged: other programs were busy**"
         yield (
             f"- {ours.name} by {rival.name}, pairs/s: {_written(wall)}, wanted {least}: {verdict}. "
             f"By CPU time {_written(cpu)}."
@@ -163,13 +165,25 @@ def _caveats(turns: Turns) -> str:
         if min(answers) < FEW_ANSWERS
         else ""
     )
-    strangers = [turn.strangers_cpu_seconds / turn.window.seconds for turn in everything]
-    loud = " **Repeat this on a quiet machine.**" if np.median(strangers) > QUIET else ""
+    strangers = [_strangers(turn) for turn in everything]
     return (
         f"{few}All idle servers together used at most {idle:.1%} of a core: {spin}. Programs that "
         f"have no part in this used {np.median(strangers):.2f} cores in the median window, "
-        f"{max(strangers):.2f} in the worst.{loud}"
+        f"{max(strangers):.2f} in the worst."
     )
+
+
+def _median_strangers(turns: Turns) -> float:
+    """Return how many cores other programs used in the median window.
+
+    They slow servers that wait for all their threads more than others, so ratios of pairs a second
+    are too high then; those by CPU time suffer less.
+    """
+    return float(np.median([_strangers(turn) for each in turns.values() for turn in each]))
+
+
+def _strangers(turn: Turn) -> float:
+    return turn.strangers_cpu_seconds / turn.window.seconds
 
 
 def _spread(values: Sequence[float]) -> str:

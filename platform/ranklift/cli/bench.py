@@ -195,6 +195,8 @@ def _questions(
         ground = judged_ground(collection, depth)
         lists = ground.lists(ground.collection.queries)
         found = [Question(each.query, each.documents) for each in lists]
+        if not found:
+            raise InvalidRequest.of("collection", f'no query of "{collection}" finds a document')
         return found, f"{len(found):,} queries of {collection.name}, up to {depth} documents each"
     low, dash, high = documents.partition("-")
     if not (low.isdecimal() and (high if dash else low).isdecimal()):
