@@ -29,6 +29,7 @@ from tests.benchmarks import (
     lift_speed,
     rank_engine,
     rank_overload,
+    rank_served,
     rank_swap,
 )
 
@@ -49,6 +50,7 @@ BENCHMARKS: Mapping[str, Callable[[], str]] = {
     "rank_engine": rank_engine.measure,
     "rank_overload": rank_overload.measure,
     "rank_swap": rank_swap.measure,
+    "rank_served": rank_served.measure,
 }
 
 

@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from ranklift.cli import db, experiment, forecast, retrain, serve, train
+from ranklift.cli import bench, db, experiment, forecast, retrain, serve, train
 from ranklift.cli.demo import demo as demo_command
 from ranklift.cli.evaluate import evaluate as evaluate_command
 from ranklift.cli.lift import lift
@@ -45,6 +45,7 @@ def command() -> typer.Typer:
     app.add_typer(forecast.app, name="forecast")
     app.add_typer(train.app, name="train")
     app.add_typer(retrain.app, name="retrain")
+    app.add_typer(bench.app, name="bench")
     app.add_typer(db.app, name="db")
     return app
 

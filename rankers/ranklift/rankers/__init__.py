@@ -3,6 +3,6 @@
 `base` says what a ranker is: it encodes texts into pairs, and scores pairs. `artefacts` keeps one
 in a folder; `bm25` and `cross_encoder` are the two there are, the latter with one of the `engines`
 as its forward pass; `training` makes them; `evaluation` compares them; `server` puts them on a
-socket, and `serving` decides what is computed when. Nothing but `cross_encoder`, `engines`,
-`backbones`, `losses` and `training` needs torch.
+socket, `serving` decides what is computed when, and `bench` measures servers. Nothing but
+`cross_encoder`, `engines`, `backbones`, `losses`, `training` and `bench.peak` needs torch.
 """
