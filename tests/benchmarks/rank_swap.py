@@ -163,7 +163,7 @@ def _page(
     right = "" if worst <= TOLERANCE else ": **falls short**"
     loads = [loaded - began for began, loaded, _ in found.swaps]
     unloads = [gone - loaded for _, loaded, gone in found.swaps]
-    first, last = found.resident_mib[1], found.resident_mib[-1]
+    resident = ", ".join(f"{mib:.0f}" for mib in found.resident_mib)
     return f"""# Versions swapped under full load
 
 all-MiniLM-L6-v2 with one of two scalar heads; {CLIENTS} clients ask without pause
@@ -182,7 +182,7 @@ versions give one document are {apart:.1g} apart. Other work on the machine took
 | latency while a version is loading, p50 / p99 / worst | - | {_quantiles(loading)} |
 | latency at other times, p50 / p99 / worst | - | {_quantiles(others)} |
 | load and warm up; unload; medians | - | {np.median(loads):.2f} s; {np.median(unloads):.2f} s |
-| resident memory after the first swap and the last | flat | {first:.0f}, {last:.0f} MiB |"""
+| resident memory before and after each swap, MiB | flat | {resident} |"""
 
 
 def _quantiles(seconds: Sequence[float]) -> str:
