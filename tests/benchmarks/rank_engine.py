@@ -241,9 +241,9 @@ def speeds(requests: int, rounds: int) -> list[str]:
         f"A pair takes {flops / 1e9:.3f} GFLOP, counted with every layer whole; the packed "
         "engine computes about an eighth less, the last layer being for [CLS] rows only. "
         "Shares are of the best rate of large products through oneDNN, measured after the rounds: "
-        f"fp32 {peaks['fp32']:.0f}, bf16 {peaks['bf16']:.0f} GFLOP per CPU second. CrossEncoder is as it "
-        "comes, with its batch of 32, sorted by length; OpenVINO is fed buckets of like length "
-        "of at most 2,048 padded tokens.",
+        f"fp32 {peaks['fp32']:.0f}, bf16 {peaks['bf16']:.0f} GFLOP per CPU second. CrossEncoder is "
+        "as it comes, with its batch of 32, sorted by length; OpenVINO is fed buckets of like "
+        "length of at most 2,048 padded tokens.",
     ]
 
 
