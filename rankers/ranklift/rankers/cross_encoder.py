@@ -77,7 +77,11 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
             folder, local_files_only=True
         )
     except Exception as error:  # the tokenizers library raises bare ones
-        raise InvalidRequest.of(
-            "uri", f'"{folder}" holds no tokenizer that can be read; it needs tokenizer.json'
-        ) from error
+        raise InvalidRequest.of("uri", _no_tokenizer(folder)) from error
+    if not tokenizer.is_fast:  # written in Python: it has no library underneath
+        raise InvalidRequest.of("uri", _no_tokenizer(folder))
     return tokenizer
+
+
+def _no_tokenizer(folder: Path) -> str:
+    return f'"{folder}" holds no tokenizer that can be read; it needs tokenizer.json'
