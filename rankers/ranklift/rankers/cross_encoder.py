@@ -19,6 +19,8 @@ from ranklift.rankers.base import Encoded, Text, Values, finite
 from ranklift.rankers.encoding import Pair, PairEncoder
 from ranklift.rankers.engines.base import Engine
 from ranklift.rankers.engines.reference import ReferenceEngine
+from ranklift.rankers.lru import CacheUse
+from ranklift.rankers.token_cache import TokenCache
 from ranklift.v1.errors import InvalidRequest
 
 
@@ -33,6 +35,12 @@ class CrossEncoder:
     @property
     def numerics(self) -> str:
         return self._engine.numerics
+
+    @property
+    def token_cache_use(self) -> CacheUse:
+        """How the token cache was used; nothing at all without one."""
+        cache = self._encoder.cache
+        return CacheUse() if cache is None else cache.use
 
     def encode(
         self,
@@ -51,8 +59,10 @@ class CrossEncoder:
         return finite(self._engine.scores(pairs))
 
 
-def load_cross_encoder(folder: Path, manifest: Manifest) -> CrossEncoder:
-    """Return the ranker of an encoder's or decoder's artefact.
+def load_cross_encoder(
+    folder: Path, manifest: Manifest, token_cache_tokens: int = 0
+) -> CrossEncoder:
+    """Return the ranker of an encoder's or decoder's artefact; a cache of 0 tokens is none.
 
     Raises:
         InvalidRequest: the files do not fit together.
@@ -62,7 +72,8 @@ def load_cross_encoder(folder: Path, manifest: Manifest) -> CrossEncoder:
             "uri", f'"{folder}" is of numerics "{manifest.numerics}", must be fp32'
         )
     model = load_scorer(folder)
-    encoder = PairEncoder(load_tokenizer(folder), manifest.kind, manifest.max_tokens)
+    cache = TokenCache(token_cache_tokens) if token_cache_tokens else None
+    encoder = PairEncoder(load_tokenizer(folder), manifest.kind, manifest.max_tokens, cache)
     return CrossEncoder(manifest.kind, encoder, ReferenceEngine(model, manifest.kind))
 
 
