@@ -41,10 +41,18 @@ class GatewaySettings(_Section):
 
 
 class RankerSettings(_Section):
-    """A ranker server. `threads` is what one forward pass may use; 0 takes all cores."""
+    """A ranker server. `threads` is what one forward pass may use; 0 takes all cores.
+
+    `batch_tokens` go through the model at a time: the longest that an urgent
+    call waits for work under way. `queue_tokens` is all that may wait; more is
+    refused. After `patience_seconds` a waiting call is overtaken by no new one.
+    """
 
     address: str = "127.0.0.1:7401"
     threads: int = Field(default=0, ge=0)
+    batch_tokens: int = Field(default=1_024, ge=1)
+    queue_tokens: int = Field(default=1 << 20, ge=1)
+    patience_seconds: float = Field(default=1.0, ge=0)
 
 
 class LimitSettings(_Section):

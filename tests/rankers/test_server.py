@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -20,7 +19,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from ranklift.rankers.artefacts import digest_of, load_ranker
 from ranklift.rankers.base import Encoded, Text, Values, score_texts
 from ranklift.rankers.loaded import Loaded, LoadedVersions, VersionToLoad
-from ranklift.rankers.server import RANKING_SERVICE, RankerServicer, score_in_time, serve_ranker
+from ranklift.rankers.server import RANKING_SERVICE, RankerServicer, serve_ranker
+from ranklift.rankers.serving.scheduler import Scheduler
 from ranklift.v1 import models_pb2, models_pb2_grpc, ranking_pb2, ranking_pb2_grpc
 from ranklift.v1.errors import InvalidRequest, NotFound, NotReady, RequestError, Violation
 from ranklift.v1.hosting import Hosted, host
@@ -318,9 +318,10 @@ async def gated() -> AsyncIterator[tuple[Client, Gate, LoadedVersions]]:
     async def nobody(name: str, serving: bool) -> None:
         pass
 
-    gate, table = Gate(), LoadedVersions(nobody)
+    scheduler = Scheduler()
+    gate, table = Gate(), LoadedVersions(nobody, scheduler)
     table.add(Loaded("slow", "1", "sha256:0", gate))
-    servicer = RankerServicer(table, RankLimits())
+    servicer = RankerServicer(table, scheduler, RankLimits())
     hosted = await host(
         LOOPBACK,
         {
@@ -382,15 +383,6 @@ def test_expired_and_cancelled_calls_are_dropped_before_scoring() -> None:
     asyncio.run(act())
 
 
-def test_a_call_whose_deadline_has_passed_is_not_scored() -> None:
-    gate = Gate()
-    gate.opened.set()
-    assert score_in_time(gate, ask("late"), expires=time.perf_counter()) is None
-    assert score_in_time(gate, ask("early"), expires=time.perf_counter() + 60) is not None
-    assert score_in_time(gate, ask("patient"), expires=None) is not None
-    assert gate.asked == ["early", "patient"]
-
-
 def test_unloading_waits_for_the_calls_under_way() -> None:
     async def act() -> None:
         async with gated() as (client, gate, table):
@@ -414,7 +406,7 @@ def test_a_version_that_is_being_loaded_is_unavailable_not_unknown(
         pass
 
     async def act() -> None:
-        table = LoadedVersions(nobody)
+        table = LoadedVersions(nobody, Scheduler())
         folder = artefacts["bm25"]
         await table.load(VersionToLoad("a", "1", folder))
         loading = asyncio.ensure_future(table.load(VersionToLoad("a", "2", folder)))

@@ -35,6 +35,7 @@ async def ranker(settings: Settings, load: Sequence[str] | None) -> AsyncIterato
         os.environ["OMP_NUM_THREADS"] = str(settings.ranker.threads)
     from ranklift.rankers.loaded import VersionToLoad
     from ranklift.rankers.server import serve_ranker
+    from ranklift.rankers.serving.options import ServingOptions
 
     with registry_of(settings) as registry:
         wanted = _named(load) if load else _serving(registry)
@@ -42,7 +43,12 @@ async def ranker(settings: Settings, load: Sequence[str] | None) -> AsyncIterato
     hosted = await serve_ranker(
         settings.ranker.address,
         [VersionToLoad(v.ref.model, v.ref.version, Path(v.uri), v.digest) for v in versions],
-        _limits(settings),
+        ServingOptions(
+            limits=_limits(settings),
+            batch_tokens=settings.ranker.batch_tokens,
+            queue_tokens=settings.ranker.queue_tokens,
+            patience_seconds=settings.ranker.patience_seconds,
+        ),
     )
     log.info("ranker_serving", address=hosted.address, versions=[str(v.ref) for v in versions])
     try:

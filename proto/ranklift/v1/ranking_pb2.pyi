@@ -139,7 +139,8 @@ class RankRequest(_message.Message):
     """Whether each result carries its document."""
     max_tokens_per_document: _builtins.int
     """The most tokens of a document that are read, at least 0. The model's own
-    limit when 0, which is also the upper bound.
+    limit when 0, which is also the upper bound. Of no document more than 20
+    characters are read for each token that the model has room for.
     """
     user_id: _builtins.str
     """The user who asked. Experiments that randomise users use it. A request
@@ -276,7 +277,7 @@ class RankTiming(_message.Message):
     TOTAL_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def queue(self) -> _duration_pb2.Duration:
-        """The wait before any work began."""
+        """The waiting: for the tokenizer, for the model, and between its batches."""
 
     @_builtins.property
     def tokenize(self) -> _duration_pb2.Duration:
@@ -284,7 +285,7 @@ class RankTiming(_message.Message):
 
     @_builtins.property
     def inference(self) -> _duration_pb2.Duration:
-        """Computing the scores."""
+        """Computing the scores, together with those of other requests."""
 
     @_builtins.property
     def total(self) -> _duration_pb2.Duration:
@@ -397,7 +398,7 @@ class RankResponse(_message.Message):
 
     @_builtins.property
     def truncated_document_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The ids of the documents that were cut to the token limit."""
+        """The ids of the documents that were not read to their end."""
 
     @_builtins.property
     def assignments(self) -> _containers.RepeatedCompositeFieldContainer[Global___Assignment]:

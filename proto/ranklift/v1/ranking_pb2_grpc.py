@@ -57,7 +57,10 @@ class RankingServiceServicer:
 
         Errors: INVALID_ARGUMENT with a `google.rpc.BadRequest` that names the
         field, NOT_FOUND for a model that is not loaded, UNAVAILABLE while the
-        ranker warms up or drains, DEADLINE_EXCEEDED.
+        ranker warms up or drains, DEADLINE_EXCEEDED. RESOURCE_EXHAUSTED at once
+        when the answer would come after the deadline or the queue is full, with a
+        `google.rpc.RetryInfo` and the trailer `grpc-retry-pushback-ms`, negative
+        when a retry is of no use.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -42,7 +42,10 @@ class RankingServiceStub:
 
     Errors: INVALID_ARGUMENT with a `google.rpc.BadRequest` that names the
     field, NOT_FOUND for a model that is not loaded, UNAVAILABLE while the
-    ranker warms up or drains, DEADLINE_EXCEEDED.
+    ranker warms up or drains, DEADLINE_EXCEEDED. RESOURCE_EXHAUSTED at once
+    when the answer would come after the deadline or the queue is full, with a
+    `google.rpc.RetryInfo` and the trailer `grpc-retry-pushback-ms`, negative
+    when a retry is of no use.
     """
 
 @_typing.type_check_only
@@ -59,7 +62,10 @@ class RankingServiceAsyncStub(RankingServiceStub):
 
     Errors: INVALID_ARGUMENT with a `google.rpc.BadRequest` that names the
     field, NOT_FOUND for a model that is not loaded, UNAVAILABLE while the
-    ranker warms up or drains, DEADLINE_EXCEEDED.
+    ranker warms up or drains, DEADLINE_EXCEEDED. RESOURCE_EXHAUSTED at once
+    when the answer would come after the deadline or the queue is full, with a
+    `google.rpc.RetryInfo` and the trailer `grpc-retry-pushback-ms`, negative
+    when a retry is of no use.
     """
 
 class RankingServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -79,7 +85,10 @@ class RankingServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors: INVALID_ARGUMENT with a `google.rpc.BadRequest` that names the
         field, NOT_FOUND for a model that is not loaded, UNAVAILABLE while the
-        ranker warms up or drains, DEADLINE_EXCEEDED.
+        ranker warms up or drains, DEADLINE_EXCEEDED. RESOURCE_EXHAUSTED at once
+        when the answer would come after the deadline or the queue is full, with a
+        `google.rpc.RetryInfo` and the trailer `grpc-retry-pushback-ms`, negative
+        when a retry is of no use.
         """
 
 def add_RankingServiceServicer_to_server(servicer: RankingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

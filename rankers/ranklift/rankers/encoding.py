@@ -19,6 +19,10 @@ from ranklift.rankers.base import Encoded, Text
 from ranklift.rankers.token_cache import Ids, TokenCache
 from ranklift.v1.errors import InvalidRequest
 
+# What is read of a text for every token that there is room for: four times what English has, so
+# that only what no model could read is lost, and a text of a megabyte costs no more than others.
+CHARS_PER_TOKEN = 20
+
 
 @dataclass(frozen=True, slots=True)
 class Pair:
@@ -79,9 +83,12 @@ class PairEncoder:
         """Return the pairs of `query` with each document.
 
         A query longer than half the room is cut to that half, so that every
-        document keeps the other one.
+        document keeps the other one. Of no text more than `CHARS_PER_TOKEN`
+        characters are read for each token of the room.
         """
-        asked, bodies = self._ids(query, [document.body for document in documents])
+        chars = self._room * CHARS_PER_TOKEN
+        texts = [document.body for document in documents]
+        asked, bodies = self._ids(query[:chars], [text[:chars] for text in texts])
         asked = asked[: self._room // 2]
         room = self._room - len(asked)
         limit = min(room, max_tokens_per_document or room)
@@ -90,7 +97,11 @@ class PairEncoder:
             pairs=tuple(
                 Pair((*head, *body[:limit], self.template.closing), len(head)) for body in bodies
             ),
-            truncated=tuple(i for i, body in enumerate(bodies) if len(body) > limit),
+            truncated=tuple(
+                i
+                for i, (text, body) in enumerate(zip(texts, bodies, strict=True))
+                if len(body) > limit or text[chars:].strip()
+            ),
         )
 
     def _ids(self, query: str, bodies: list[str]) -> tuple[Ids, list[Ids]]:

@@ -9,12 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ranklift.rankers.artefacts import digest_of, load_ranker
-from ranklift.rankers.base import Ranker, Text, score_texts
+from ranklift.rankers.artefacts import digest_of, load_ranker, read_manifest
+from ranklift.rankers.base import Ranker, Text
+from ranklift.rankers.serving.cost import CostModel
+from ranklift.rankers.serving.lengths import Lengths
+from ranklift.rankers.serving.scheduler import Scheduler
 from ranklift.v1.errors import AlreadyExists, InvalidRequest, NotFound, NotReady, Unreachable
 
 WARM_UP_QUERY = "warm up"
-WARM_UP_WORDS = (1, 16, 256)  # short, middle and, for most models, cut
+# (documents, words in each): one and many, short and, for most models, cut.
+WARM_UP_SHAPES = ((1, 1), (8, 16), (2, 64), (2, 256))
 Announce = Callable[[str, bool], Awaitable[None]]
 
 
@@ -36,12 +40,14 @@ def _set_event() -> asyncio.Event:
 
 @dataclass(slots=True)
 class Loaded:
-    """A version in memory, and the number of calls under way."""
+    """A version in memory, what its work costs, and the number of calls under way."""
 
     model: str
     version: str
     digest: str
     ranker: Ranker[Any]
+    cost: CostModel = field(default_factory=CostModel)
+    lengths: Lengths = field(default_factory=Lengths)
     calls: int = 0
     idle: asyncio.Event = field(default_factory=_set_event)
 
@@ -55,11 +61,13 @@ class LoadedVersions:
 
     The model of the first version loaded is the default. The version loaded
     last serves under its model's bare name. `announce` is told "model@version"
-    and whether it serves from now on.
+    and whether it serves from now on. `scheduler` warms versions up, between
+    the batches of those that serve.
     """
 
-    def __init__(self, announce: Announce) -> None:
+    def __init__(self, announce: Announce, scheduler: Scheduler) -> None:
         self._announce = announce
+        self._scheduler = scheduler
         self._loaded: dict[tuple[str, str], Loaded] = {}
         self._default_model = ""
         self._warming: set[tuple[str, str]] = set()
@@ -152,11 +160,20 @@ class LoadedVersions:
                     "version", f"{present.name} is loaded with {present.digest}; unload it first"
                 )
             return present
-        ranker = await asyncio.to_thread(_load_warm, wanted.folder)
-        loaded = Loaded(wanted.model, wanted.version, digest, ranker)
+        ranker, max_tokens = await asyncio.to_thread(_read, wanted.folder)
+        loaded = Loaded(wanted.model, wanted.version, digest, ranker, lengths=Lengths(max_tokens))
+        await self._warm_up(loaded)
         self.add(loaded)
         await self._announce(loaded.name, True)
         return loaded
+
+    async def _warm_up(self, loaded: Loaded) -> None:
+        # The first time, a shape pays for what is set up once; that is no forecast.
+        for cost in (CostModel(), loaded.cost):
+            for documents, words in WARM_UP_SHAPES:
+                texts = [Text(str(i), "", " ".join(["word"] * words)) for i in range(documents)]
+                encoded = await asyncio.to_thread(loaded.ranker.encode, WARM_UP_QUERY, texts)
+                await self._scheduler.warm(loaded.ranker, cost, encoded.pairs)
 
     async def unload(self, model: str, version: str) -> None:
         """Stop serving a version, wait for the calls under way, and let it go.
@@ -183,11 +200,6 @@ def _checked_digest(wanted: VersionToLoad) -> str:
     return digest
 
 
-def _load_warm(folder: Path) -> Ranker[Any]:
-    ranker = load_ranker(folder)
-    score_texts(
-        ranker,
-        WARM_UP_QUERY,
-        [Text(str(count), "", " ".join(["word"] * count)) for count in WARM_UP_WORDS],
-    )
-    return ranker
+def _read(folder: Path) -> tuple[Ranker[Any], int]:
+    """Return the ranker and the most tokens that it reads, 0 for no limit."""
+    return load_ranker(folder), read_manifest(folder).max_tokens

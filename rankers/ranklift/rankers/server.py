@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Never
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
 
-from ranklift.rankers.base import Ranker, Scores, SizedP, Text, score_texts
+from ranklift.rankers.base import Scores, Text
 from ranklift.rankers.loaded import Loaded, LoadedVersions, VersionToLoad
+from ranklift.rankers.serving.options import ServingOptions
+from ranklift.rankers.serving.scheduler import Scheduler
+from ranklift.rankers.serving.tokenizing import Tokenizing
 from ranklift.v1 import models_pb2 as models
 from ranklift.v1 import models_pb2_grpc, ranking_pb2_grpc
 from ranklift.v1 import ranking_pb2 as ranking
@@ -27,7 +27,7 @@ MODEL_SERVICE = models.DESCRIPTOR.services_by_name["ModelService"].full_name
 
 
 async def serve_ranker(
-    address: str, versions: Sequence[VersionToLoad], limits: RankLimits | None = None
+    address: str, versions: Sequence[VersionToLoad], options: ServingOptions | None = None
 ) -> Hosted:
     """Serve `versions` on `address` ("host:port"), and return when all of them are loaded.
 
@@ -42,8 +42,10 @@ async def serve_ranker(
     async def announce(name: str, serving: bool) -> None:
         await hosted.set_serving(name, serving)
 
-    table = LoadedVersions(announce)
-    ranker = RankerServicer(table, limits or RankLimits())
+    options = options or ServingOptions()
+    scheduler = Scheduler(options)
+    table = LoadedVersions(announce, scheduler)
+    ranker = RankerServicer(table, scheduler, options.limits)
     manager = RankerModels(table)
     hosted = await host(
         address,
@@ -68,16 +70,13 @@ async def serve_ranker(
 
 
 class RankerServicer(ranking_pb2_grpc.RankingServiceServicer):
-    """Scores documents with a loaded version.
+    """Scores documents with a loaded version, together with those of other requests."""
 
-    All scoring happens in one thread, one request after the other: a model uses
-    all cores by itself, and the event loop stays free to answer.
-    """
-
-    def __init__(self, versions: LoadedVersions, limits: RankLimits) -> None:
+    def __init__(self, versions: LoadedVersions, scheduler: Scheduler, limits: RankLimits) -> None:
         self._versions = versions
+        self._scheduler = scheduler
         self._limits = limits
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="scoring")
+        self._tokenizing = Tokenizing()
 
     async def Rank(  # noqa: N802
         self,
@@ -87,50 +86,47 @@ class RankerServicer(ranking_pb2_grpc.RankingServiceServicer):
         arrived = time.perf_counter()
         # None without a deadline, whatever the stubs say.
         remaining: float | None = context.time_remaining()
-        expires = None if remaining is None else arrived + remaining
+        return await self.rank(request, None if remaining is None else arrived + remaining)
+
+    async def rank(
+        self, request: ranking.RankRequest, expires: float | None
+    ) -> ranking.RankResponse:
+        """Answer a request by `expires` (`time.perf_counter`; None without a deadline).
+
+        It is scored by the version that it selects on arrival, whatever is
+        loaded or unloaded meanwhile. What cannot be answered in time is refused
+        before it is tokenised.
+
+        Raises:
+            RequestError: the request is wrong, or cannot be answered in time.
+        """
+        arrived = time.perf_counter()
         validate_rank_request(request, self._limits)
+        most = request.max_tokens_per_document or None
+        documents = [Text(each.id, each.title, each.text) for each in request.documents]
         async with self._versions.using(request.model.name, request.model.version) as loaded:
-            # A call that is cancelled while it waits for the worker never gets there.
-            scored = await asyncio.get_running_loop().run_in_executor(
-                self._worker, score_in_time, loaded.ranker, request, expires
-            )
-        if scored is None:
-            await context.abort(
-                grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline passed before scoring began"
-            )
-        return response_of(request, loaded, scored, arrived)
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """Scores, and when the worker took the request up (`time.perf_counter`, in seconds)."""
-
-    scores: Scores
-    started: float
-
-
-def score_in_time(
-    ranker: Ranker[SizedP], request: ranking.RankRequest, expires: float | None
-) -> Scored | None:
-    """Return the scores of a request, or None when it `expires` (`time.perf_counter`) before."""
-    started = time.perf_counter()
-    if expires is not None and started >= expires:
-        return None
-    documents = [Text(each.id, each.title, each.text) for each in request.documents]
-    scores = score_texts(
-        ranker,
-        request.query,
-        documents,
-        max_tokens_per_document=request.max_tokens_per_document or None,
-    )
-    return Scored(scores, started)
+            ranker, cost, lengths = loaded.ranker, loaded.cost, loaded.lengths
+            estimated = lengths.estimate(request.query, documents, most)
+            with self._scheduler.reserve(cost, estimated, expires) as place:
+                tokenized = await self._tokenizing.encode(ranker, request.query, documents, most)
+                encoded = tokenized.encoded
+                lengths.observe(request.query, documents, encoded)
+                answered = await self._scheduler.score(ranker, cost, encoded.pairs, expires, place)
+        scores = Scores(
+            values=answered.values,
+            tokens=encoded.tokens,
+            truncated=encoded.truncated,
+            tokenize_seconds=tokenized.seconds,
+            inference_seconds=answered.inference_seconds,
+        )
+        return response_of(request, loaded, scores, arrived)
 
 
 def response_of(
-    request: ranking.RankRequest, loaded: Loaded, scored: Scored, arrived: float
+    request: ranking.RankRequest, loaded: Loaded, scores: Scores, arrived: float
 ) -> ranking.RankResponse:
     """Return the reply: best first, equal scores in the order of the request."""
-    scores = scored.scores
+    total = time.perf_counter() - arrived
     # A stable sort on the negated scores keeps the order of equal ones.
     order = (-scores.values).argsort(kind="stable")[: request.top_n or None]
     results = [
@@ -151,10 +147,10 @@ def response_of(
             numerics=loaded.ranker.numerics,
         ),
         timing=ranking.RankTiming(
-            queue=_duration(scored.started - arrived),
+            queue=_duration(max(total - scores.tokenize_seconds - scores.inference_seconds, 0.0)),
             tokenize=_duration(scores.tokenize_seconds),
             inference=_duration(scores.inference_seconds),
-            total=_duration(time.perf_counter() - arrived),
+            total=_duration(total),
         ),
         tokens=scores.tokens,
         truncated_document_ids=[request.documents[i].id for i in scores.truncated],

@@ -16,6 +16,7 @@ import pytest
 from ranklift.rankers.artefacts import load_ranker
 from ranklift.rankers.base import Encoded, Ranker, Text, Values, score_texts
 from ranklift.rankers.serving.cost import CostModel
+from ranklift.rankers.serving.options import ServingOptions
 from ranklift.rankers.serving.scheduler import Answered, Scheduler
 from ranklift.v1.errors import Expired, InvalidRequest, Overloaded
 
@@ -69,7 +70,7 @@ def acting(story: Callable[[Scheduler, Gate], Awaitable[None]], **settings: Any)
     """Let `story` play while the worker is busy with the request "first"."""
 
     async def act() -> None:
-        scheduler, gate = Scheduler(**settings), Gate()
+        scheduler, gate = Scheduler(ServingOptions(**settings)), Gate()
         first = asyncio.ensure_future(scheduler.score(gate, CostModel(), [Word("first")], None))
         try:
             assert await asyncio.to_thread(gate.entered.wait, 30)
@@ -107,7 +108,7 @@ def test_many_requests_at_once_get_the_scores_that_each_gets_alone(
     requests = [(query, documents[i:]) for query in queries for i in range(len(documents))]
 
     async def act() -> list[Answered]:
-        scheduler, cost = Scheduler(batch_tokens=64), CostModel()
+        scheduler, cost = Scheduler(ServingOptions(batch_tokens=64)), CostModel()
         return await asyncio.gather(
             *(
                 scheduler.score(ranker, cost, ranker.encode(query, some).pairs, None)

@@ -16,12 +16,9 @@ import numpy as np
 from ranklift.rankers.base import Ranker, SizedP, Values
 from ranklift.rankers.serving.admission import check_room, check_time
 from ranklift.rankers.serving.cost import CostModel
+from ranklift.rankers.serving.options import ServingOptions
 from ranklift.rankers.serving.queue import Batch, Job, Part, Queue
 from ranklift.v1.errors import Expired, RequestError
-
-BATCH_TOKENS = 1_024
-QUEUE_TOKENS = 1 << 20
-PATIENCE_SECONDS = 1.0
 
 Outcome: TypeAlias = Values | Exception
 
@@ -69,16 +66,8 @@ class Scheduler:
     The worker never waits for a batch to fill.
     """
 
-    def __init__(
-        self,
-        *,
-        batch_tokens: int = BATCH_TOKENS,
-        queue_tokens: int = QUEUE_TOKENS,
-        patience_seconds: float = PATIENCE_SECONDS,
-    ) -> None:
-        self._batch_tokens = batch_tokens
-        self._queue_tokens = queue_tokens
-        self._patience = patience_seconds
+    def __init__(self, options: ServingOptions | None = None) -> None:
+        self._options = options or ServingOptions()
         self._queue: Queue[_Call] = Queue()
         self._running: _Running | None = None
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="scoring")
@@ -145,14 +134,14 @@ class Scheduler:
 
     def _new(self, cost: CostModel, tokens: int, expires: float | None) -> _Call:
         ends = math.inf if expires is None else expires
-        key = min(ends, time.perf_counter() + self._patience)
+        key = min(ends, time.perf_counter() + self._options.patience_seconds)
         return _Call(model=None, cost=cost, key=key, expires=ends, tokens=tokens)
 
     def _check(self, call: _Call, margin: bool = True) -> None:
         now = time.perf_counter()
         if call.expires <= now:
             raise _expired()
-        check_room(self._queue, call, self._queue_tokens)
+        check_room(self._queue, call, self._options.queue_tokens)
         busy = max(self._running.ends - now, 0.0) if self._running else 0.0
         check_time(self._queue, call, now=now, busy=busy, margin=margin)
 
@@ -182,7 +171,7 @@ class Scheduler:
         now = time.perf_counter()
         for late in self._queue.drop_late(now):
             _fail(late, _expired())
-        batch = self._queue.take(now, self._batch_tokens)
+        batch = self._queue.take(now, self._options.batch_tokens)
         if batch is None:
             return
         first = batch.parts[0].job

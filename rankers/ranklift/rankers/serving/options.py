@@ -1,0 +1,22 @@
+"""How a ranker serves, as one value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ranklift.v1.requests import RankLimits
+
+
+@dataclass(frozen=True, slots=True)
+class ServingOptions:
+    """What one request may hold, and how the requests share the model.
+
+    A batch holds at most `batch_tokens`, and so an urgent request waits for no
+    more than those. The queue holds at most `queue_tokens`, whatever the
+    deadlines. After `patience_seconds` a request is overtaken by no newcomer.
+    """
+
+    limits: RankLimits = field(default_factory=RankLimits)
+    batch_tokens: int = 1_024
+    queue_tokens: int = 1 << 20
+    patience_seconds: float = 1.0
