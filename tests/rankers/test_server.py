@@ -20,11 +20,12 @@ from ranklift.rankers.artefacts import digest_of, load_ranker
 from ranklift.rankers.base import Encoded, Text, Values, score_texts
 from ranklift.rankers.loaded import Loaded, LoadedVersions, VersionToLoad
 from ranklift.rankers.server import RANKING_SERVICE, RankerServicer, serve_ranker
+from ranklift.rankers.serving.options import ServingOptions
 from ranklift.rankers.serving.scheduler import Scheduler
+from ranklift.rankers.serving.stages import Stage
 from ranklift.v1 import models_pb2, models_pb2_grpc, ranking_pb2, ranking_pb2_grpc
 from ranklift.v1.errors import InvalidRequest, NotFound, NotReady, RequestError, Violation
 from ranklift.v1.hosting import Hosted, host
-from ranklift.v1.requests import RankLimits
 from ranklift.v1.status import violations_of
 
 LOOPBACK = "127.0.0.1:0"
@@ -320,8 +321,8 @@ async def gated() -> AsyncIterator[tuple[Client, Gate, LoadedVersions]]:
 
     scheduler = Scheduler()
     gate, table = Gate(), LoadedVersions(nobody, scheduler)
-    table.add(Loaded("slow", "1", "sha256:0", gate))
-    servicer = RankerServicer(table, scheduler, RankLimits())
+    table.add(Loaded("slow", "1", "sha256:0", gate, (Stage(gate),)))
+    servicer = RankerServicer(table, scheduler, ServingOptions())
     hosted = await host(
         LOOPBACK,
         {

@@ -33,9 +33,13 @@ class Rankers(Protocol):
     """Ranks with a model version, wherever it is loaded."""
 
     async def rank(
-        self, model: ModelRef, request: pb.RankRequest, timeout_seconds: float
+        self,
+        model: ModelRef,
+        request: pb.RankRequest,
+        timeout_seconds: float,
+        experiment: str = "",
     ) -> pb.RankResponse:
-        """Rank with one version.
+        """Rank with one version, for a call that belongs to `experiment` or, when "", to none.
 
         Raises:
             NotLoaded: it is loaded nowhere.
@@ -51,6 +55,7 @@ async def rank_with_fallback(
     model: ModelRef | None,
     champion: ModelRef | None,
     deadline: Deadline,
+    experiment: str = "",
 ) -> pb.RankResponse:
     """Return the ranking by `model`, else by the champion, with the reason on the reply.
 
@@ -63,10 +68,10 @@ async def rank_with_fallback(
     if model is None:
         raise Unreachable.of("", f"the unit is in no experiment and {_NO_CHAMPION}")
     if champion == model:
-        return await _last(rankers, model, request, deadline)
+        return await _last(rankers, model, request, deadline, experiment)
     budget = deadline.budget_seconds(fallback=champion is not None)
     try:
-        return await _ask(rankers, model, request, budget)
+        return await _ask(rankers, model, request, budget, experiment)
     except (aio.AioRpcError, NotLoaded, BadReply) as error:
         reason = fallback_reason(error)
         if reason is None:
@@ -77,7 +82,7 @@ async def rank_with_fallback(
             raise Unreachable.of(
                 "", f"the ranker of {model} failed ({name}) and {_NO_CHAMPION}"
             ) from error
-    reply = await _last(rankers, champion, request, deadline)
+    reply = await _last(rankers, champion, request, deadline, experiment)
     reply.fallback_reason = reason
     return reply
 
@@ -95,19 +100,28 @@ def fallback_reason(error: Failure) -> pb.FallbackReason.ValueType | None:
 
 
 async def _last(
-    rankers: Rankers, model: ModelRef, request: pb.RankRequest, deadline: Deadline
+    rankers: Rankers,
+    model: ModelRef,
+    request: pb.RankRequest,
+    deadline: Deadline,
+    experiment: str,
 ) -> pb.RankResponse:
     """Ask the ranker after which nobody is left to ask."""
+    budget = deadline.budget_seconds(fallback=False)
     try:
-        return await _ask(rankers, model, request, deadline.budget_seconds(fallback=False))
+        return await _ask(rankers, model, request, budget, experiment)
     except NotLoaded as error:
         raise Unreachable.of("", str(error)) from error
 
 
 async def _ask(
-    rankers: Rankers, model: ModelRef, request: pb.RankRequest, budget_seconds: float
+    rankers: Rankers,
+    model: ModelRef,
+    request: pb.RankRequest,
+    budget_seconds: float,
+    experiment: str,
 ) -> pb.RankResponse:
-    reply = await rankers.rank(model, request, budget_seconds)
+    reply = await rankers.rank(model, request, budget_seconds, experiment)
     check_reply(request, reply, model)
     # These are the gateway's to say, whatever a ranker puts there.
     reply.ClearField("impression_id")

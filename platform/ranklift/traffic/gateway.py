@@ -72,6 +72,7 @@ class GatewayServicer(RankingServiceServicer):
                 model=route.model,
                 champion=config.champion,
                 deadline=deadline,
+                experiment=route.assignment.experiment if route.assignment else "",
             )
         except aio.AioRpcError as error:
             await pass_on(context, error)

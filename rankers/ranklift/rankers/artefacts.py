@@ -13,10 +13,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ranklift.rankers.base import ListRanker, Ranker, RankingList, Text
+from ranklift.rankers.base import Ranker, RankingList, Text
 from ranklift.v1.errors import AlreadyExists, InvalidRequest, NotFound
+
+if TYPE_CHECKING:
+    from ranklift.rankers.cascade import Cascade
 
 MANIFEST = "ranklift.json"
 MODEL_FILES = ("config.json", "model.safetensors", "tokenizer.json")
@@ -180,7 +183,7 @@ def lists_digest(lists: Sequence[RankingList]) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-def load_version(folder: Path, *, token_cache_tokens: int = 0) -> Ranker[Any] | ListRanker:
+def load_version(folder: Path, *, token_cache_tokens: int = 0) -> Ranker[Any] | Cascade:
     """Return the ranker or the cascade whose artefact is in `folder`.
 
     `token_cache_tokens` bounds the token cache of a neural ranker, 0 for none;
