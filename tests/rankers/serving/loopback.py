@@ -24,14 +24,14 @@ QUERY = "cbaba ababo"
 
 @asynccontextmanager
 async def loopback(
-    *loaded: Loaded, options: ServingOptions | None = None
+    *loaded: Loaded, options: ServingOptions | None = None, scheduler: Scheduler | None = None
 ) -> AsyncIterator[tuple[RankingServiceAsyncStub, RankerServicer]]:
     """Serve `loaded` until the end of the block, which gets a client and the servicer."""
 
     async def nobody(name: str, serving: bool) -> None:
         pass
 
-    scheduler = Scheduler(options)
+    scheduler = scheduler or Scheduler(options)
     table = LoadedVersions(nobody, scheduler)
     for each in loaded:
         table.add(each)
