@@ -26,6 +26,7 @@ from tests.benchmarks import (
     lift_sequential,
     lift_spark,
     lift_speed,
+    rank_tokens,
 )
 
 PAGES = Path(__file__).parents[2] / "docs" / "benchmarks"
@@ -41,6 +42,7 @@ BENCHMARKS: Mapping[str, Callable[[], str]] = {
     "lift_sequential": lift_sequential.measure,
     "lift_spark": lift_spark.measure,
     "lift_speed": lift_speed.measure,
+    "rank_tokens": rank_tokens.measure,
 }
 
 

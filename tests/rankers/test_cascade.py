@@ -59,7 +59,7 @@ def test_ties_keep_the_order_of_the_request() -> None:
     # Who of the four at 5 is among the best two? The first two. And 1 = 1 remains so below.
     cheap, dear = [1.0, 5.0, 5.0, 1.0, 5.0, 5.0], [0.0, 2.0, 2.0, 0.0, 0.0, 0.0]
     assert by_hand(cheap, dear, 2) == ([0.0, 2.0, 2.0, 0.0, 1.0, 1.0], [1, 2, 4, 5, 0, 3])
-    many = np.arange(600) % 3.0
+    many = np.array([float(i % 3) for i in range(600)])
     assert best(many, 250).tolist() == [*range(2, 600, 3), *range(1, 150, 3)]
 
 

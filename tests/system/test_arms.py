@@ -1,4 +1,4 @@
-"""A gateway before one ranker, on real sockets: a cascade as an arm, and caches that arms pass by."""
+"""A gateway before a ranker, on real sockets: a cascade as an arm, a cache that arms pass by."""
 
 from __future__ import annotations
 

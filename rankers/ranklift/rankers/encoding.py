@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from ranklift.rankers.base import Encoded, Text
-from ranklift.rankers.token_cache import Ids, TokenCache
+from ranklift.rankers.token_cache import TokenCache
 from ranklift.v1.errors import InvalidRequest
 
 # What is read of a text for every token that there is room for: four times what English has, so
@@ -104,7 +104,7 @@ class PairEncoder:
             ),
         )
 
-    def _ids(self, query: str, bodies: list[str]) -> tuple[Ids, list[Ids]]:
+    def _ids(self, query: str, bodies: list[str]) -> tuple[Sequence[int], list[Sequence[int]]]:
         """Return the ids of query and documents, the latter only as far as any pair reads them."""
         if self.cache is None:
             asked, *found = self._tokenized([query, *bodies])
@@ -116,11 +116,11 @@ class PairEncoder:
         self.cache.keep((keys[i], ids) for i, ids in fresh.items())
         return asked, [fresh[i] if ids is None else ids for i, ids in enumerate(known)]
 
-    def _tokenized(self, texts: list[str]) -> list[Ids]:
+    def _tokenized(self, texts: list[str]) -> list[list[int]]:
         # One id more than there is room for tells that a document was cut.
         read = self._room + 1
         encoded = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-        return [tuple(each.ids[:read]) for each in encoded]
+        return [each.ids[:read] for each in encoded]
 
 
 def template_of(tokenizer: PreTrainedTokenizerBase, kind: str) -> Template:

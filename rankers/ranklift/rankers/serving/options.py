@@ -23,6 +23,6 @@ class ServingOptions:
     batch_tokens: int = 1_024
     queue_tokens: int = 1 << 20
     patience_seconds: float = 1.0
-    token_cache_tokens: int = 4_000_000
+    token_cache_tokens: int = 8_000_000
     score_cache_pairs: int = 0
     score_cache_in_experiments: bool = False
