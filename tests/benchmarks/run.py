@@ -26,6 +26,8 @@ from tests.benchmarks import (
     lift_sequential,
     lift_spark,
     lift_speed,
+    rank_overload,
+    rank_swap,
     rank_tokens,
 )
 
@@ -42,6 +44,8 @@ BENCHMARKS: Mapping[str, Callable[[], str]] = {
     "lift_sequential": lift_sequential.measure,
     "lift_spark": lift_spark.measure,
     "lift_speed": lift_speed.measure,
+    "rank_overload": rank_overload.measure,
+    "rank_swap": rank_swap.measure,
     "rank_tokens": rank_tokens.measure,
 }
 

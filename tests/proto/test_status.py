@@ -19,6 +19,7 @@ from ranklift.v1.errors import (
     MAX_VIOLATIONS,
     AlreadyExists,
     Conflict,
+    Expired,
     InvalidRequest,
     NotFound,
     NotReady,
@@ -67,7 +68,8 @@ async def failure_of(address: str) -> aio.AioRpcError:
 
 
 @pytest.mark.parametrize(
-    "kind", [InvalidRequest, NotFound, AlreadyExists, NotReady, Conflict, Overloaded, Unreachable]
+    "kind",
+    [InvalidRequest, NotFound, AlreadyExists, NotReady, Conflict, Overloaded, Expired, Unreachable],
 )
 def test_every_request_error_has_its_code_and_names_its_fields(kind: type[RequestError]) -> None:
     violations = (Violation("documents[2].id", "is empty"), Violation("query", "is blank"))

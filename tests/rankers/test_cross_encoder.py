@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerBase
 
+from ranklift.rankers import encoding
 from ranklift.rankers.artefacts import load_ranker
 from ranklift.rankers.backbones import (
     EMBEDDING_SCALE,
@@ -45,6 +46,30 @@ def test_scores_of_many_are_the_scores_of_each_alone(
     alone = np.concatenate([score_texts(ranker, QUERY, [each]).values for each in documents])
     assert alone.std() > 1e-2
     np.testing.assert_allclose(together, np.tile(alone, 30), atol=1e-5)
+
+
+@NEURAL
+def test_a_long_text_is_read_no_further_than_a_model_could(
+    artefacts: dict[str, Path], kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = PairEncoder(load_tokenizer(artefacts[kind]), kind, 32)
+    read = 20 * (32 - encoder.template.length)
+    texts = {
+        "words": "cbaba " * 20_000,
+        "one word": "c" * 100_000,
+        "blanks before": " " * read + "  . cbaba",
+        "blanks after": "cbaba" + " " * 100_000,
+        "short": "cbaba fbaba",
+    }
+    documents = [Text(name, "", f".{text}") for name, text in texts.items()]
+    found = encoder.encode(QUERY, documents)
+    cut = [documents[i].id for i in found.truncated]
+    assert cut == ["words", "one word", "blanks before"]
+    # Without the rule nothing else would be read of them, but for the blanks.
+    monkeypatch.setattr(encoding, "CHARS_PER_TOKEN", 1_000_000)
+    whole = encoder.encode(QUERY, documents)
+    for i in (0, 3, 4):
+        assert found.pairs[i] == whole.pairs[i]
 
 
 @NEURAL

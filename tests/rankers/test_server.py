@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import numpy as np
 import pytest
+from google.rpc import error_details_pb2
 from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_status import rpc_status
+from tests.rankers.serving.gate import Gate
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ranklift.rankers.artefacts import digest_of, load_ranker
-from ranklift.rankers.base import Encoded, Text, Values, score_texts
+from ranklift.rankers.backbones import load_scorer
+from ranklift.rankers.base import Text, score_texts
 from ranklift.rankers.loaded import Loaded, LoadedVersions, VersionToLoad
 from ranklift.rankers.server import RANKING_SERVICE, RankerServicer, serve_ranker
 from ranklift.rankers.serving.options import ServingOptions
@@ -280,46 +284,12 @@ def test_everything_is_healthy_once_the_server_is_up(artefacts: dict[str, Path])
     serving([VersionToLoad("a", "1", artefacts["bm25"], digest_of(artefacts["bm25"]))], story)
 
 
-@dataclass(frozen=True)
-class Asked:
-    """A pair that remembers its query."""
-
-    query: str
-    tokens: int = 1
-
-
-@dataclass
-class Gate:
-    """A ranker that scores only when it is let, and remembers what it was asked."""
-
-    kind: str = "bm25"
-    numerics: str = "fp32"
-    entered: threading.Event = field(default_factory=threading.Event)
-    opened: threading.Event = field(default_factory=threading.Event)
-    asked: list[str] = field(default_factory=list)
-
-    def encode(
-        self,
-        query: str,
-        documents: Sequence[Text],
-        *,
-        max_tokens_per_document: int | None = None,
-    ) -> Encoded[Asked]:
-        return Encoded((Asked(query),) * len(documents))
-
-    def scores(self, pairs: Sequence[Asked]) -> Values:
-        self.asked += [pair.query for pair in pairs]
-        self.entered.set()
-        assert self.opened.wait(30)
-        return np.zeros(len(pairs))
-
-
 @asynccontextmanager
-async def gated() -> AsyncIterator[tuple[Client, Gate, LoadedVersions]]:
+async def gated(**options: Any) -> AsyncIterator[tuple[Client, Gate, LoadedVersions]]:
     async def nobody(name: str, serving: bool) -> None:
         pass
 
-    scheduler = Scheduler()
+    scheduler = Scheduler(ServingOptions(**options))
     gate, table = Gate(), LoadedVersions(nobody, scheduler)
     table.add(Loaded("slow", "1", "sha256:0", gate, (Stage(gate),)))
     servicer = RankerServicer(table, scheduler, ServingOptions())
@@ -379,7 +349,7 @@ def test_expired_and_cancelled_calls_are_dropped_before_scoring() -> None:
             gate.opened.set()
             await scoring
             await client.ranking.Rank(ask("last"))
-            assert gate.asked == ["first", "last"]
+            assert gate.order == ["first", "last"]
 
     asyncio.run(act())
 
@@ -420,3 +390,155 @@ def test_a_version_that_is_being_loaded_is_unavailable_not_unknown(
         assert table.select("a", "").version == "2"
 
     asyncio.run(act())
+
+
+def test_a_call_that_would_be_late_is_refused_untouched_and_told_when_to_try_again() -> None:
+    async def act() -> None:
+        async with gated() as (client, gate, table):
+            cost = table.select("slow", "1").stages[0].cost
+            cost.observe(1_000, 1_000.0)  # a second a token
+            scoring = asyncio.ensure_future(client.ranking.Rank(ask("first")))
+            assert await asyncio.to_thread(gate.entered.wait, 30)
+            with pytest.raises(aio.AioRpcError) as caught:
+                await client.ranking.Rank(ask("late"), timeout=1.5)
+            error = caught.value
+            assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert "would be scored in" in str(error.details())
+            (retry,) = retries_of(error)
+            trailers = dict(error.trailing_metadata() or ())
+            assert 0 < retry <= int(trailers["grpc-retry-pushback-ms"]) / 1_000 < retry + 0.001
+            gate.opened.set()
+            await scoring
+            assert gate.encoded == ["first"]
+
+    asyncio.run(act())
+
+
+def test_a_call_that_can_never_be_in_time_is_told_not_to_try_again() -> None:
+    async def act() -> None:
+        async with gated() as (client, _, table):
+            table.select("slow", "1").stages[0].cost.observe(1_000, 60_000.0)
+            with pytest.raises(aio.AioRpcError) as caught:
+                await client.ranking.Rank(ask("dear"), timeout=20)
+            assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert "by itself" in str(caught.value.details())
+            assert dict(caught.value.trailing_metadata() or ())["grpc-retry-pushback-ms"] == "-1000"
+            assert not retries_of(caught.value)
+
+    asyncio.run(act())
+
+
+def retries_of(error: aio.AioRpcError) -> list[float]:
+    """Return what the status says about retrying, in seconds."""
+    status = rpc_status.from_call(cast(grpc.Call, error))
+    assert status is not None
+    found = []
+    for detail in status.details:
+        retry = error_details_pb2.RetryInfo()
+        if detail.Unpack(retry):
+            found.append(retry.retry_delay.ToTimedelta().total_seconds())
+    return found
+
+
+def test_a_request_that_fails_takes_no_other_with_it() -> None:
+    async def act() -> None:
+        async with gated() as (client, gate, table):
+            gate.broken = frozenset({"bad"})
+            first = asyncio.ensure_future(client.ranking.Rank(ask("first")))
+            assert await asyncio.to_thread(gate.entered.wait, 30)
+            calls = [client.ranking.Rank(ask(query)) for query in ("good", "bad", "fine")]
+            await until(lambda: table.select("slow", "1").calls == 4)
+            gate.opened.set()
+            codes = [await call.code() for call in calls]
+            assert codes == [grpc.StatusCode.OK, grpc.StatusCode.INTERNAL, grpc.StatusCode.OK]
+            await first
+
+    asyncio.run(act())
+
+
+def test_bad_input_has_a_clear_status_and_disturbs_nobody(
+    artefacts: dict[str, Path], documents: list[Text]
+) -> None:
+    long = ranking_pb2.Document(id="a", text="cbaba " * 170_000)
+    many = [ranking_pb2.Document(id=str(i), text="t") for i in range(10_000)]
+
+    async def story(client: Client) -> None:
+        async def status(request: ranking_pb2.RankRequest) -> tuple[grpc.StatusCode, str]:
+            code, found = await refused(client.ranking.Rank(request))
+            return code, found[0].field
+
+        invalid = grpc.StatusCode.INVALID_ARGUMENT
+        expected = await client.ranking.Rank(request_of(documents))
+        assert await status(ranking_pb2.RankRequest(query="q", documents=[long])) == (
+            invalid,
+            "documents[0].text",
+        )
+        assert await status(ranking_pb2.RankRequest(query="q", documents=many)) == (
+            invalid,
+            "documents",
+        )
+        assert await status(select("nobody")) == (grpc.StatusCode.NOT_FOUND, "model.name")
+        # Control characters are text like any other.
+        strange = [Text("a", "", "\x00\x01\x1b cbaba \u202e"), Text("b", "", "\x7f")]
+        assert len((await client.ranking.Rank(request_of(strange))).results) == 2
+        # What no protobuf library sends: a lone surrogate, and no message at all.
+        async with aio.insecure_channel(client.hosted.address) as channel:
+            raw: Any = channel.unary_unary(f"/{RANKING_SERVICE}/Rank")
+            good = request_of([Text("a", "", "sss")]).SerializeToString()
+            for message in (good.replace(b"sss", b"\xed\xa0\x80"), b"\xff\xff"):
+                call = raw(message)
+                assert await call.code() is invalid
+                assert "valid UTF-8" in await call.details()
+        again = await client.ranking.Rank(request_of(documents))
+        assert again.results == expected.results
+
+    serving([VersionToLoad("m", "1", artefacts["encoder"])], story)
+
+
+def test_versions_are_swapped_under_load_without_a_failure_or_a_mixed_reply(
+    tmp_path: Path,
+    artefacts: dict[str, Path],
+    documents: list[Text],
+    tokenizer: PreTrainedTokenizerBase,
+    write_artefact: Callable[[PreTrainedModel, PreTrainedTokenizerBase, str, Path], None],
+) -> None:
+    other = load_scorer(artefacts["causal_lm"], head_seed=4)
+    write_artefact(other, tokenizer, "decoder", tmp_path / "other")
+    folders = [artefacts["decoder"], tmp_path / "other"]
+    expected = {
+        digest_of(each): score_texts(load_ranker(each), "cbaba ababo", documents).values
+        for each in folders
+    }
+    one, two = expected.values()
+    assert np.abs(one - two).min() > 1e-3
+
+    async def story(client: Client) -> None:
+        seen: set[str] = set()
+        over = asyncio.Event()
+
+        async def ask_on() -> None:
+            while not over.is_set():
+                reply = await client.ranking.Rank(request_of(documents))
+                scores = np.empty(len(documents))
+                for result in reply.results:
+                    scores[result.index] = result.relevance_score
+                np.testing.assert_allclose(scores, expected[reply.model.digest], atol=1e-5)
+                seen.add(reply.model.version)
+
+        async with asyncio.TaskGroup() as asking:
+            for _ in range(4):
+                asking.create_task(ask_on())
+            for version in range(2, 6):
+                await client.models.LoadModelVersion(
+                    models_pb2.LoadModelVersionRequest(
+                        model="m", version=str(version), uri=str(folders[(version - 1) % 2])
+                    )
+                )
+                await client.models.UnloadModelVersion(
+                    models_pb2.UnloadModelVersionRequest(model="m", version=str(version - 1))
+                )
+                await until(lambda wanted=str(version): wanted in seen)  # type: ignore[misc]
+            over.set()
+        assert seen == {"1", "2", "3", "4", "5"}
+
+    serving([VersionToLoad("m", "1", folders[0])], story)

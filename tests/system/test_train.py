@@ -69,6 +69,15 @@ def test_traffic_teaches_a_teacher_and_the_teacher_a_student(
         made = registry.models.get(ModelRef("small", "2"))
     assert made.kind == "encoder"
     assert made.lineage.parents == ("teacher@1",)
+    assert run("train", "convert", "small@2", "--numerics", "bf16", *of) == 0
+    assert "small@3 against small@2, " in capsys.readouterr().out
+    with registry_of(load_settings(home=installation.home)) as registry:
+        converted = registry.models.get(ModelRef("small", "3"))
+    assert (converted.numerics, converted.lineage.stage) == ("bf16", "convert")
+    assert converted.lineage.parents == ("small@2",)
+    assert converted.digest != made.digest
+    assert 0 < converted.lineage.metrics["max_error"] < 0.1
+
     assert run("evaluate", "bm25@1", "teacher@1", "small@1", "small@2", *of) == 0
     printed = capsys.readouterr().out
     assert "small@1 - bm25@1: pair_accuracy" in printed

@@ -14,6 +14,7 @@ from ranklift.cli import db, experiment, forecast, retrain, serve, train
 from ranklift.cli.demo import demo as demo_command
 from ranklift.cli.evaluate import evaluate as evaluate_command
 from ranklift.cli.lift import lift
+from ranklift.cli.logs import configure_logs
 from ranklift.cli.output import complain
 from ranklift.cli.power import power
 from ranklift.cli.report import report as report_command
@@ -50,6 +51,7 @@ def command() -> typer.Typer:
 
 def main() -> None:
     """Run the command; what the caller got wrong is one line on stderr and exit code 2."""
+    configure_logs()
     try:
         command()()
     except RequestError as error:

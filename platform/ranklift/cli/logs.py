@@ -1,4 +1,4 @@
-"""How servers log: one line per event on stderr, as JSON unless a person watches."""
+"""How commands and servers log: one line per event on stderr, as JSON unless a person watches."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class StderrLogger:
 
 
 def configure_logs() -> None:
-    """Set up structlog for a server process."""
+    """Set up structlog for this process."""
     person = sys.stderr.isatty()
     renderer = (
         structlog.dev.ConsoleRenderer()

@@ -34,9 +34,6 @@ def execute(
     rankers: Annotated[list[str] | None, typer.Option("--ranker")] = None,
 ) -> None:
     """Carry out a queued run; the scheduler calls this."""
-    from ranklift.cli.logs import configure_logs
-
-    configure_logs()
     _carry_out(run_id, home, rankers)
 
 

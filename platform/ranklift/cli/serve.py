@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated
 import structlog
 import typer
 
-from ranklift.cli.logs import configure_logs
 from ranklift.cli.options import Home
 
 if TYPE_CHECKING:
@@ -88,7 +87,6 @@ def scheduler(home: Home = None, rankers: Rankers = None) -> None:
 def _settings(home: object, **sections: dict[str, object]) -> Settings:
     from ranklift.settings import load_settings
 
-    configure_logs()
     return load_settings(home=home, **{name: values or None for name, values in sections.items()})
 
 

@@ -34,12 +34,13 @@ async def ranker(settings: Settings, load: Sequence[str] | None) -> AsyncIterato
         # Read by torch when it is imported, which only a neural ranker does.
         os.environ["OMP_NUM_THREADS"] = str(settings.ranker.threads)
     from ranklift.rankers.loaded import VersionToLoad
-    from ranklift.rankers.server import serve_ranker
+    from ranklift.rankers.server import serve_ranker, share_interpreter
     from ranklift.rankers.serving.options import ServingOptions
 
     with registry_of(settings) as registry:
         wanted = _named(load) if load else _serving(registry)
         versions = [registry.models.get(ref) for ref in wanted]
+    share_interpreter()
     hosted = await serve_ranker(
         settings.ranker.address,
         [VersionToLoad(v.ref.model, v.ref.version, Path(v.uri), v.digest) for v in versions],

@@ -2,6 +2,7 @@
 
 bm25                      a baseline from a collection
 cpt  -> sft  -> distil    a teacher's language model, the teacher, its student
+convert                   a version in other numerics, quicker to serve
 cascade                   a cheap version for all documents, a dearer one for the best
 """
 
@@ -178,14 +179,58 @@ def cascade(
         _made(register(registry, ref, folder, parents=refs))
 
 
-def _ref(option: str, given: str) -> ModelRef:
+@app.command(epilog="Example: ranklift train convert student@3 --numerics bf16")
+def convert(
+    version: Annotated[str, typer.Argument(help="model@version, an encoder or decoder in fp32.")],
+    numerics: Annotated[str, typer.Option(help="The numerics of the new version.")] = "bf16",
+    name: Annotated[str, typer.Option(help="The new model's name; the same by default.")] = "",
+    collection: Annotated[
+        Path | None, typer.Option(help="A collection in BEIR layout to measure agreement on.")
+    ] = None,
+    depth: Depth = 50,
+    home: Home = None,
+) -> None:
+    """Make a version in other numerics: the same weights, quicker to serve, slightly other scores.
+
+    With a collection, how well both agree on its queries is printed and registered.
+    """
+    from ranklift.cli.collections import judged_ground
+    from ranklift.cli.versions import new_version, register
+    from ranklift.rankers.convert import convert as converted
+    from ranklift.rankers.convert import measured_agreement
+
+    source_ref = _ref("version", version)
+    ground = judged_ground(collection, depth) if collection else None
+    with _installation(home) as (settings, registry):
+        source = Path(registry.models.get(source_ref).uri)
+        ref, folder = new_version(registry, settings.home / "models", name or source_ref.model)
+        converted(source, numerics, folder)
+        metrics = {}
+        if ground:
+            measured = measured_agreement(source, folder, ground.lists(ground.collection.queries))
+            metrics = {
+                "max_error": measured.max_error,
+                "kendall_tau": measured.kendall_tau,
+                "lowest_tau": measured.lowest_tau,
+                "top_1": measured.top_1,
+            }
+            out.print(
+                f"{ref} against {source_ref}, {measured.lists} queries: "
+                f"largest difference {measured.max_error:.2g}, "
+                f"Kendall tau {measured.kendall_tau:.4f} (lowest {measured.lowest_tau:.4f}), "
+                f"same first document {measured.top_1:.1%}"
+            )
+        _made(register(registry, ref, folder, parents=(source_ref,), metrics=metrics))
+
+
+def _ref(field: str, text: str) -> ModelRef:
     from ranklift.store.values import ModelRef
     from ranklift.v1.errors import InvalidRequest
 
     try:
-        return ModelRef.parse(given)
+        return ModelRef.parse(text)
     except ValueError as error:
-        raise InvalidRequest.of(option, str(error)) from error
+        raise InvalidRequest.of(field, str(error)) from error
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from ranklift.v1.errors import Violation, refuse_if_any
 
 KINDS = ("bm25", "encoder", "decoder", "cascade")
 NUMERICS = ("fp32", "bf16", "int8")
-STAGES = ("index", "cpt", "sft", "distil", "cascade", "retrain", "import")
+STAGES = ("index", "cpt", "sft", "distil", "convert", "cascade", "retrain", "import")
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 

@@ -108,8 +108,8 @@ class Lineage(_message.Message):
     RUN_ID_FIELD_NUMBER: _builtins.int
     METRICS_FIELD_NUMBER: _builtins.int
     stage: _builtins.str
-    """What made it: "index", "cpt", "sft", "distil", "cascade", "retrain" or
-    "import".
+    """What made it: "index", "cpt", "sft", "distil", "convert", "cascade",
+    "retrain" or "import".
     """
     run_id: _builtins.str
     """The retraining run that made it; empty when none did."""

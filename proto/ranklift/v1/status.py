@@ -16,12 +16,12 @@ import grpc
 import structlog
 from google.protobuf import any_pb2
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc import aio
 from grpc_status import rpc_status
 
-from ranklift.v1.errors import Overloaded, RequestError, Violation
+from ranklift.v1.errors import InvalidRequest, Overloaded, RequestError, Violation
 
 # A status travels in a trailer, and gRPC refuses trailers above 8 KB; binary ones grow by a third
 # on their way.
@@ -107,6 +107,15 @@ def details_of(error: grpc.RpcError) -> str:
     return cast(grpc.Call, error).details() or str(cast(grpc.Call, error).code())
 
 
+def _read(deserialize: Callable[[bytes], Any] | None, message: bytes) -> Any:
+    try:
+        return deserialize(message) if deserialize else message
+    except DecodeError as error:
+        raise InvalidRequest.of(
+            "", f"the message cannot be read: {error}; text must be valid UTF-8"
+        ) from error
+
+
 class StatusInterceptor(aio.ServerInterceptor):
     """Turns the errors that unary handlers raise into statuses.
 
@@ -128,9 +137,9 @@ class StatusInterceptor(aio.ServerInterceptor):
         method = handler_call_details.method
         inner: Any = handler.unary_unary
 
-        async def guarded(request: Any, context: aio.ServicerContext[Any, Any]) -> Any:
+        async def guarded(message: bytes, context: aio.ServicerContext[Any, Any]) -> Any:
             try:
-                return await inner(request, context)
+                return await inner(_read(handler.request_deserializer, message), context)
             except RequestError as error:
                 await context.abort_with_status(refusal_of(error))
             except aio.AbortError:
@@ -144,6 +153,6 @@ class StatusInterceptor(aio.ServerInterceptor):
 
         return grpc.unary_unary_rpc_method_handler(
             guarded,
-            request_deserializer=handler.request_deserializer,
+            request_deserializer=None,  # done above: gRPC would call a bad message UNKNOWN
             response_serializer=handler.response_serializer,
         )

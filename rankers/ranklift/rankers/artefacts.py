@@ -32,8 +32,8 @@ Option: TypeAlias = str | int | float | bool | None
 class Lineage:
     """Where an artefact comes from.
 
-    `stage` is "index", "cpt", "sft", "distil" or "cascade"; `parents` are digests of the
-    artefacts it was made from; `data` is the digest of what it learnt from. It
+    `stage` is "index", "cpt", "sft", "distil", "convert" or "cascade"; `parents` are
+    digests of the artefacts it was made from; `data` is the digest of what it learnt from. It
     holds no clock time, so that the same work twice has the same digest.
     """
 

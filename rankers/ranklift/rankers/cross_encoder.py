@@ -18,7 +18,7 @@ from ranklift.rankers.backbones import load_scorer
 from ranklift.rankers.base import Encoded, Text, Values, finite
 from ranklift.rankers.encoding import Pair, PairEncoder
 from ranklift.rankers.engines.base import Engine
-from ranklift.rankers.engines.reference import ReferenceEngine
+from ranklift.rankers.engines.choice import choose_engine, this_device
 from ranklift.rankers.lru import CacheUse
 from ranklift.rankers.token_cache import TokenCache
 from ranklift.v1.errors import InvalidRequest
@@ -65,16 +65,22 @@ def load_cross_encoder(
     """Return the ranker of an encoder's or decoder's artefact; a cache of 0 tokens is none.
 
     Raises:
-        InvalidRequest: the files do not fit together.
+        InvalidRequest: the files do not fit together, or no engine computes them in
+            their numerics.
+        NotReady: the engine that does is too far off on this machine.
     """
-    if manifest.numerics != "fp32":
-        raise InvalidRequest.of(
-            "uri", f'"{folder}" is of numerics "{manifest.numerics}", must be fp32'
-        )
     model = load_scorer(folder)
     cache = TokenCache(token_cache_tokens) if token_cache_tokens else None
     encoder = PairEncoder(load_tokenizer(folder), manifest.kind, manifest.max_tokens, cache)
-    return CrossEncoder(manifest.kind, encoder, ReferenceEngine(model, manifest.kind))
+    engine = choose_engine(
+        model,
+        manifest.kind,
+        manifest.numerics,
+        template=encoder.template,
+        max_tokens=manifest.max_tokens,
+        device=this_device(),
+    )
+    return CrossEncoder(manifest.kind, encoder, engine)
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:

@@ -104,11 +104,11 @@ class PairEncoder:
             ),
         )
 
-    def _ids(self, query: str, bodies: list[str]) -> tuple[Sequence[int], list[Sequence[int]]]:
+    def _ids(self, query: str, bodies: list[str]) -> tuple[list[int], list[Sequence[int]]]:
         """Return the ids of query and documents, the latter only as far as any pair reads them."""
         if self.cache is None:
             asked, *found = self._tokenized([query, *bodies])
-            return asked, found
+            return asked, list(found)
         keys, known = self.cache.find(bodies)
         missing = [i for i, ids in enumerate(known) if ids is None]
         asked, *new = self._tokenized([query, *(bodies[i] for i in missing)])

@@ -3,60 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from tests.rankers.serving.gate import Gate, Word
 
 from ranklift.rankers.artefacts import load_ranker
-from ranklift.rankers.base import Encoded, Ranker, Text, Values, score_texts
+from ranklift.rankers.base import Ranker, Text, Values, score_texts
 from ranklift.rankers.serving.cost import CostModel
 from ranklift.rankers.serving.options import ServingOptions
 from ranklift.rankers.serving.scheduler import Answered, Scheduler
 from ranklift.v1.errors import Expired, InvalidRequest, Overloaded
-
-
-@dataclass(frozen=True)
-class Word:
-    """A pair of a request named `of`, scored by its length."""
-
-    of: str
-    tokens: int = 1
-
-
-@dataclass
-class Gate:
-    """A ranker that scores only when it is let, and remembers its batches."""
-
-    kind: str = "bm25"
-    numerics: str = "fp32"
-    entered: threading.Event = field(default_factory=threading.Event)
-    opened: threading.Event = field(default_factory=threading.Event)
-    batches: list[list[Word]] = field(default_factory=list)
-    broken: frozenset[str] = frozenset()
-
-    def encode(
-        self, query: str, documents: Sequence[Text], *, max_tokens_per_document: int | None = None
-    ) -> Encoded[Word]:
-        return Encoded((Word(query),) * len(documents))
-
-    def scores(self, pairs: Sequence[Word]) -> Values:
-        self.batches.append(list(pairs))
-        self.entered.set()
-        assert self.opened.wait(30)
-        if self.broken & {pair.of for pair in pairs}:
-            raise ArithmeticError("not finite")
-        return np.array([float(pair.tokens) for pair in pairs])
-
-    @property
-    def order(self) -> list[str]:
-        """The requests, in the order of their first batch."""
-        return list(dict.fromkeys(pair.of for batch in self.batches for pair in batch))
 
 
 def costing(seconds_per_token: float) -> CostModel:
@@ -173,6 +134,20 @@ def test_a_request_whose_pairs_fail_fails_alone() -> None:
         assert isinstance(fine, Answered)
 
     acting(story)
+
+
+def test_a_model_that_loses_scores_is_found_out() -> None:
+    class Losing(Gate):
+        def scores(self, pairs: Sequence[Word]) -> Values:
+            return super().scores(pairs)[1:]
+
+    async def act() -> None:
+        losing = Losing()
+        losing.opened.set()
+        with pytest.raises(ValueError, match="1 scores of 2 pairs"):
+            await Scheduler().score(losing, CostModel(), [Word("a")] * 2, None)
+
+    asyncio.run(act())
 
 
 def test_a_request_that_failed_wastes_no_further_batch() -> None:

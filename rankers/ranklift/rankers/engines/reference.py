@@ -42,8 +42,10 @@ def pair_scores(model: PreTrainedModel, kind: str, batch: Batch) -> Tensor:  # (
     ids, mask = batch.input_ids.to(model.device), batch.attention_mask.to(model.device)
     if kind == "decoder":
         return last_token_scores(model, ids, mask)
-    types = batch.token_type_ids.to(model.device)
-    logits: Tensor = model(input_ids=ids, attention_mask=mask, token_type_ids=types).logits
+    # Not all encoders tell query and document apart by types: RoBERTa knows one, DistilBERT none.
+    typed = getattr(model.config, "type_vocab_size", 0) >= 2
+    types = {"token_type_ids": batch.token_type_ids.to(model.device)} if typed else {}
+    logits: Tensor = model(input_ids=ids, attention_mask=mask, **types).logits
     return logits.squeeze(-1).float()
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-# The memory of the average: after this many tokens an observation counts half. About a second's
-# work, so that a machine that slows down is noticed before many deadlines are missed.
-HALF_LIFE_TOKENS = 16_384
+# The memory of the average: after so much work an observation counts half. Short, so that a machine
+# that slows down is noticed before many deadlines are missed; but one batch is never everything.
+HALF_LIFE_SECONDS = 1.0
+MOST_FORGOTTEN = 0.25
 # Below this, a batch tells more of its fixed costs than of its tokens.
 FULL_BATCH_TOKENS = 512
 
@@ -31,7 +32,7 @@ class CostModel:
 
     def observe(self, tokens: int, seconds: float) -> None:
         """Learn that `tokens` (1 or more) took `seconds`."""
-        kept = 0.5 ** (tokens / HALF_LIFE_TOKENS)
+        kept = max(0.5 ** (seconds / HALF_LIFE_SECONDS), 1 - MOST_FORGOTTEN)
         self._tokens = self._tokens * kept + tokens
         self._seconds = self._seconds * kept + seconds
         if tokens >= FULL_BATCH_TOKENS:

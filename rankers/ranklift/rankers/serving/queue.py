@@ -1,8 +1,6 @@
 """The requests that wait for the model, as plain data; nothing here knows a clock or a thread.
 
-Earliest deadline first, with ageing: a job is ordered by min(deadline, arrival
-+ patience). Whoever comes later than a job's key has a later key itself, so
-after `patience` nobody is put in front any more and nobody starves.
+Earliest deadline first, with ageing (`key_of`).
 """
 
 from __future__ import annotations
@@ -21,6 +19,15 @@ from ranklift.rankers.serving.cost import CostModel
 SMALLEST_CALL_TOKENS = 512
 
 _numbers = count()
+
+
+def key_of(arrived: float, expires: float, patience: float) -> float:
+    """Return what a job is ordered by.
+
+    Whoever arrives after a job's key has a later key itself: once `patience` is
+    over nobody is put in front any more, and nobody starves.
+    """
+    return min(expires, arrived + patience)
 
 
 def weight(pair: Sized) -> int:

@@ -17,7 +17,7 @@ from ranklift.rankers.base import Ranker, SizedP, Values
 from ranklift.rankers.serving.admission import check_room, check_time
 from ranklift.rankers.serving.cost import CostModel
 from ranklift.rankers.serving.options import ServingOptions
-from ranklift.rankers.serving.queue import Batch, Job, Part, Queue
+from ranklift.rankers.serving.queue import Batch, Job, Part, Queue, key_of
 from ranklift.v1.errors import Expired, RequestError
 
 Outcome: TypeAlias = Values | Exception
@@ -111,7 +111,9 @@ class Scheduler:
         expires: float | None,
         place: Place | None = None,
     ) -> Answered:
-        """Return the scores of `pairs`; `place` is the one that was reserved for them.
+        """Return the scores of `pairs`.
+
+        With a `place` that was reserved for them, its deadline holds.
 
         Raises:
             Overloaded, InvalidRequest: as `admit`, now that the tokens are known.
@@ -134,7 +136,7 @@ class Scheduler:
 
     def _new(self, cost: CostModel, tokens: int, expires: float | None) -> _Call:
         ends = math.inf if expires is None else expires
-        key = min(ends, time.perf_counter() + self._options.patience_seconds)
+        key = key_of(time.perf_counter(), ends, self._options.patience_seconds)
         return _Call(model=None, cost=cost, key=key, expires=ends, tokens=tokens)
 
     def _check(self, call: _Call, margin: bool = True) -> None:
@@ -216,7 +218,10 @@ def _timed_scores(
 def _scores(ranker: Ranker[Any], parts: Sequence[Sequence[Any]]) -> list[Outcome]:
     """Return the scores of each part. One that fails is told apart by scoring each by itself."""
     try:
-        values = ranker.scores([pair for part in parts for pair in part])
+        pairs = [pair for part in parts for pair in part]
+        values = ranker.scores(pairs)
+        if len(values) != len(pairs):
+            raise ValueError(f"{len(values)} scores of {len(pairs)} pairs")
     except Exception as error:  # whatever it is, only the request at fault gets it
         if len(parts) == 1:
             return [error]

@@ -1,0 +1,103 @@
+"""Linear layers of frozen weights: through oneDNN with the weights reordered once, or plainly.
+
+`torch.nn.functional.linear` in fp32 calls MKL, which takes a slow path on many
+processors; oneDNN in the same wheel does not, and two private operators of
+torch reach it. They may vanish or lose, so which of the two serves is measured
+when a model is loaded, never guessed from the processor's name.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ranklift.rankers.engines.bert_weights import Affine
+
+Linear: TypeAlias = Callable[[Tensor], Tensor]  # (rows, in) -> (rows, out)
+
+# Name -> what `_linear_pointwise` calls it: the operation and its algorithm.
+FUSED = {
+    "": ("none", ""),
+    "gelu": ("gelu", "none"),
+    "gelu_tanh": ("gelu", "tanh"),
+    "relu": ("relu", ""),
+}
+TRIAL_SECONDS = 0.05
+TRIAL_ROWS = 256
+
+
+class MakeLinear(Protocol):
+    """Prepares `activation(x @ weight.T + bias)` in a precision, for inference only."""
+
+    def __call__(self, affine: Affine, activation: str, dtype: torch.dtype) -> Linear: ...
+
+
+def onednn_linear(affine: Affine, activation: str, dtype: torch.dtype) -> Linear:
+    """Return a linear layer through oneDNN, its activation fused.
+
+    Raises:
+        RuntimeError, AttributeError: this torch or this processor cannot.
+    """
+    weight = torch.ops.mkldnn._reorder_linear_weight(affine.weight.to(dtype).contiguous())
+    bias = affine.bias.to(dtype)
+    operation, algorithm = FUSED[activation]
+
+    def linear(rows: Tensor) -> Tensor:
+        done: Tensor = torch.ops.mkldnn._linear_pointwise(
+            rows, weight, bias, operation, [], algorithm
+        )
+        return done
+
+    return linear
+
+
+def plain_linear(affine: Affine, activation: str, dtype: torch.dtype) -> Linear:
+    """Return a linear layer as torch computes it anywhere."""
+    weight, bias = affine.weight.to(dtype).contiguous(), affine.bias.to(dtype)
+    activate = activation_of(activation)
+
+    def linear(rows: Tensor) -> Tensor:
+        return activate(functional.linear(rows, weight, bias))
+
+    return linear
+
+
+def activation_of(name: str) -> Callable[[Tensor], Tensor]:
+    """Return the activation of a name: "", "tanh", or one that can be fused."""
+    return {
+        "": lambda rows: rows,
+        "gelu": functional.gelu,
+        "gelu_tanh": lambda rows: functional.gelu(rows, approximate="tanh"),
+        "relu": functional.relu,
+        "tanh": torch.tanh,
+    }[name]
+
+
+def quickest_linear(affine: Affine, activation: str, dtype: torch.dtype) -> MakeLinear:
+    """Return the maker whose linear layer of these weights is the quicker one here.
+
+    Takes `TRIAL_SECONDS`, and makes sure that oneDNN's layer can run at all.
+    """
+    rows = torch.ones((TRIAL_ROWS, affine.weight.shape[1]), dtype=dtype)
+    with torch.inference_mode():
+        plain = plain_linear(affine, activation, dtype)
+        try:
+            fused = onednn_linear(affine, activation, dtype)
+            fused(rows)
+        except (RuntimeError, AttributeError):
+            return plain_linear
+        plain(rows)
+        best = {id(plain): float("inf"), id(fused): float("inf")}
+        ends = time.perf_counter() + TRIAL_SECONDS
+        # In turns, by the best of each: what else the machine does hits both alike.
+        while time.perf_counter() < ends:
+            for linear in (plain, fused):
+                began = time.perf_counter()
+                linear(rows)
+                best[id(linear)] = min(best[id(linear)], time.perf_counter() - began)
+    return onednn_linear if best[id(fused)] < best[id(plain)] else plain_linear
