@@ -1,6 +1,6 @@
 """The token ids of documents read before: most pages show documents that others have shown.
 
-Looking up a document takes about a hundredth of the time of tokenising it
+A pair whose document is found takes about a twentieth of the time of tokenising it
 (docs/benchmarks/rank_tokens.md).
 """
 
