@@ -388,6 +388,8 @@ def test_a_version_that_is_being_loaded_is_unavailable_not_unknown(
         assert table.select("a", "").version == "1"
         await loading
         assert table.select("a", "").version == "2"
+        # The warm-up has taught what it costs.
+        assert table.select("a", "").cost.seconds(1_000) > 0
 
     asyncio.run(act())
 

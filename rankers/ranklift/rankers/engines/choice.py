@@ -19,7 +19,7 @@ from ranklift.rankers.encoding import Template
 from ranklift.rankers.engines.base import Engine
 from ranklift.rankers.engines.bert_weights import encoder_weights, why_unknown
 from ranklift.rankers.engines.packed import PackedEngine
-from ranklift.rankers.engines.packed_linear import onednn_linear, quickest_linear
+from ranklift.rankers.engines.packed_linear import quickest_linear
 from ranklift.rankers.engines.reference import ReferenceEngine
 from ranklift.rankers.engines.selfcheck import check_pairs, why_off
 from ranklift.rankers.engines.varlen import VarlenEngine, why_not_varlen
@@ -92,7 +92,6 @@ def _packed(model: PreTrainedModel, numerics: str) -> PackedEngine:
     make = quickest_linear(weights.layers[0].feed_forward_in, weights.activation, dtype)
     if numerics == "bf16" and not has_bf16():
         log.warning("bf16 without instructions for it: right, but slower than fp32")
-    log.info("served by the packed engine", numerics=numerics, onednn=make is onednn_linear)
     return PackedEngine(weights, dtype, make, numerics)
 
 

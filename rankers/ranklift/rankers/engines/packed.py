@@ -8,8 +8,8 @@ LayerNorms and the head are in fp32, the linear layers and attention in `dtype`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -30,9 +30,7 @@ CHUNK_TOKENS = 1_024
 class Layer:
     """One transformer layer, ready to run."""
 
-    attention_in: Linear  # width -> queries, keys, values
-    queries: Linear
-    keys_values: Linear
+    attention_in: Linear  # width -> queries, keys, values; the last layer: keys, values
     attention_out: Linear
     attention_norm: Norm
     feed_forward_in: Linear
@@ -48,9 +46,19 @@ class PackedEngine:
     ) -> None:
         self.name = "packed"
         self.numerics = numerics
-        self._weights = weights
+        self._weights = replace(weights, layers=())  # packed below: not held twice
         self._dtype = dtype
-        self._layers = tuple(_ready(each, weights, dtype, make) for each in weights.layers)
+
+        def linear(affine: Affine, activation: str = "") -> Linear:
+            return make(affine, activation, dtype)
+
+        *body, last = weights.layers
+        self._layers = tuple(
+            _ready(each, _joined(each.queries, each.keys_values), linear, weights.activation)
+            for each in body
+        )
+        self._last = _ready(last, last.keys_values, linear, weights.activation)
+        self._last_queries = linear(last.queries)
 
     def scores(self, pairs: Sequence[Pair]) -> Values:
         values = np.empty(len(pairs), np.float64)
@@ -63,15 +71,17 @@ class PackedEngine:
     def _forward(self, packed: Packed) -> Tensor:  # (pairs,)
         weights, dtype = self._weights, self._dtype
         rows = embed(weights, packed)
-        for layer in self._layers[:-1]:
+        for layer in self._layers:
             seen = attend(layer.attention_in(rows.to(dtype)), packed, weights.heads)
             rows = _finish(layer, rows, seen, dtype)
-        last = self._layers[-1]
         firsts = rows[packed.firsts]
         seen = attend_first(
-            last.queries(firsts.to(dtype)), last.keys_values(rows.to(dtype)), packed, weights.heads
+            self._last_queries(firsts.to(dtype)),
+            self._last.attention_in(rows.to(dtype)),
+            packed,
+            weights.heads,
         )
-        return head_scores(weights, _finish(last, firsts, seen, dtype))
+        return head_scores(weights, _finish(self._last, firsts, seen, dtype))
 
 
 def embed(weights: EncoderWeights, packed: Packed) -> Tensor:  # (rows, width), fp32
@@ -96,20 +106,22 @@ def _finish(layer: Layer, rows: Tensor, seen: Tensor, dtype: torch.dtype) -> Ten
     return layer.feed_forward_norm(rows + layer.feed_forward_out(inner))
 
 
+def _joined(first: Affine, second: Affine) -> Affine:
+    """Return one map to the outputs of both."""
+    return Affine(torch.cat([first.weight, second.weight]), torch.cat([first.bias, second.bias]))
+
+
 def _ready(
-    layer: LayerWeights, weights: EncoderWeights, dtype: torch.dtype, make: MakeLinear
+    layer: LayerWeights,
+    attention_in: Affine,
+    linear: Callable[..., Linear],
+    activation: str,
 ) -> Layer:
-    joined = Affine(
-        torch.cat([layer.queries.weight, layer.keys_values.weight]),
-        torch.cat([layer.queries.bias, layer.keys_values.bias]),
-    )
     return Layer(
-        attention_in=make(joined, "", dtype),
-        queries=make(layer.queries, "", dtype),
-        keys_values=make(layer.keys_values, "", dtype),
-        attention_out=make(layer.attention_out, "", dtype),
+        attention_in=linear(attention_in),
+        attention_out=linear(layer.attention_out),
         attention_norm=layer.attention_norm,
-        feed_forward_in=make(layer.feed_forward_in, weights.activation, dtype),
-        feed_forward_out=make(layer.feed_forward_out, "", dtype),
+        feed_forward_in=linear(layer.feed_forward_in, activation),
+        feed_forward_out=linear(layer.feed_forward_out),
         feed_forward_norm=layer.feed_forward_norm,
     )
