@@ -32,10 +32,12 @@ class GatewaySettings(_Section):
     """The gateway and the services beside it.
 
     `rankers` are the addresses it forwards to. `deadline_seconds` holds for
-    callers that set none.
+    callers that set none. Prometheus finds metrics at `metrics_address`; there
+    are none when it is empty.
     """
 
     address: str = "127.0.0.1:7400"
+    metrics_address: str = ""
     rankers: tuple[str, ...] = ("127.0.0.1:7401",)
     deadline_seconds: float = Field(default=5.0, gt=0)
 
@@ -46,6 +48,7 @@ class RankerSettings(_Section):
     `batch_tokens` go through the model at a time: the longest that an urgent
     call waits for work under way. `queue_tokens` is all that may wait; more is
     refused. After `patience_seconds` a waiting call is overtaken by no new one.
+    Prometheus finds metrics at `metrics_address`; there are none when it is empty.
 
     `token_cache_tokens` bounds the ids of documents that each neural version
     keeps, 4 bytes a token. `score_cache_pairs` bounds the scores that the server
@@ -55,6 +58,7 @@ class RankerSettings(_Section):
     """
 
     address: str = "127.0.0.1:7401"
+    metrics_address: str = ""
     threads: int = Field(default=0, ge=0)
     batch_tokens: int = Field(default=1_024, ge=1)
     queue_tokens: int = Field(default=1 << 20, ge=1)
@@ -69,6 +73,12 @@ class LimitSettings(_Section):
 
     max_documents: int = Field(default=1_000, ge=1)
     max_text_chars: int = Field(default=100_000, ge=1)
+
+
+class TelemetrySettings(_Section):
+    """Traces: the OTLP collector that gets them, e.g. http://127.0.0.1:4317; none when empty."""
+
+    otlp_endpoint: str = ""
 
 
 class EventSettings(_Section):
@@ -106,6 +116,7 @@ class Settings(BaseSettings):
     gateway: GatewaySettings = GatewaySettings()
     ranker: RankerSettings = RankerSettings()
     limits: LimitSettings = LimitSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
     events: EventSettings = EventSettings()
     retrain: RetrainSettings = RetrainSettings()
 

@@ -370,6 +370,25 @@ def test_unloading_waits_for_the_calls_under_way() -> None:
     asyncio.run(act())
 
 
+def test_a_version_is_announced_when_it_is_warm_and_when_it_goes(
+    artefacts: dict[str, Path],
+) -> None:
+    told: list[tuple[str, bool, bool]] = []
+
+    async def announce(name: str, serving: bool) -> None:
+        told.append((name, serving, bool(table.all())))
+
+    table = LoadedVersions(announce, Scheduler())
+
+    async def act() -> None:
+        await table.load(VersionToLoad("a", "1", artefacts["bm25"]))
+        await table.load(VersionToLoad("a", "1", artefacts["bm25"]))
+        await table.unload("a", "1")
+
+    asyncio.run(act())
+    assert told == [("a@1", False, False), ("a@1", True, True), ("a@1", False, False)]
+
+
 def test_a_version_that_is_being_loaded_is_unavailable_not_unknown(
     artefacts: dict[str, Path],
 ) -> None:
@@ -389,7 +408,7 @@ def test_a_version_that_is_being_loaded_is_unavailable_not_unknown(
         await loading
         assert table.select("a", "").version == "2"
         # The warm-up has taught what it costs.
-        assert table.select("a", "").cost.seconds(1_000) > 0
+        assert table.select("a", "").stages[0].cost.seconds(1_000) > 0
 
     asyncio.run(act())
 

@@ -52,8 +52,8 @@ def test_the_wheel_holds_every_part_and_its_templates(installed: Path) -> None:
     assert not (package / "__init__.py").exists()
     parts = {path.name for path in package.iterdir() if path.is_dir()}
     assert parts >= {
-        "cli", "clicks", "events", "lift", "migrations", "rankers", "retrain", "simulator",
-        "store", "traffic", "v1",
+        "cli", "clicks", "events", "inference", "lift", "migrations", "rankers", "retrain",
+        "simulator", "store", "traffic", "v1",
     }  # fmt: skip
     assert (package / "lift" / "render" / "report.html.j2").is_file()
     assert (package / "v1" / "ranking.proto").is_file()

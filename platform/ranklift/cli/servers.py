@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -33,38 +33,62 @@ async def ranker(settings: Settings, load: Sequence[str] | None) -> AsyncIterato
     if settings.ranker.threads:
         # Read by torch when it is imported, which only a neural ranker does.
         os.environ["OMP_NUM_THREADS"] = str(settings.ranker.threads)
+    from prometheus_client import CollectorRegistry
+
+    from ranklift.cli.telemetry.exposition import exposed
+    from ranklift.cli.telemetry.ranker_metrics import RankerMetrics
+    from ranklift.cli.telemetry.tracing import traced
     from ranklift.rankers.loaded import VersionToLoad
     from ranklift.rankers.server import serve_ranker, share_interpreter
     from ranklift.rankers.serving.options import ServingOptions
+    from ranklift.rankers.serving.telemetry import Telemetry
 
     with registry_of(settings) as registry:
         wanted = _named(load) if load else _serving(registry)
         versions = [registry.models.get(ref) for ref in wanted]
     share_interpreter()
-    hosted = await serve_ranker(
-        settings.ranker.address,
-        [VersionToLoad(v.ref.model, v.ref.version, Path(v.uri), v.digest) for v in versions],
-        ServingOptions(
-            limits=_limits(settings),
-            batch_tokens=settings.ranker.batch_tokens,
-            queue_tokens=settings.ranker.queue_tokens,
-            patience_seconds=settings.ranker.patience_seconds,
-            token_cache_tokens=settings.ranker.token_cache_tokens,
-            score_cache_pairs=settings.ranker.score_cache_pairs,
-            score_cache_in_experiments=settings.ranker.score_cache_in_experiments,
-        ),
-    )
-    log.info("ranker_serving", address=hosted.address, versions=[str(v.ref) for v in versions])
-    try:
-        yield hosted
-    finally:
-        await hosted.stop()
+    with ExitStack() as stack:
+        prometheus = CollectorRegistry()
+        metrics = RankerMetrics(prometheus)
+        stack.enter_context(
+            exposed(settings.ranker.metrics_address, prometheus, "ranker.metrics_address")
+        )
+        tracing = stack.enter_context(traced(settings.telemetry.otlp_endpoint, "ranklift-ranker"))
+        hosted = await serve_ranker(
+            settings.ranker.address,
+            [VersionToLoad(v.ref.model, v.ref.version, Path(v.uri), v.digest) for v in versions],
+            ServingOptions(
+                limits=_limits(settings),
+                batch_tokens=settings.ranker.batch_tokens,
+                queue_tokens=settings.ranker.queue_tokens,
+                patience_seconds=settings.ranker.patience_seconds,
+                token_cache_tokens=settings.ranker.token_cache_tokens,
+                score_cache_pairs=settings.ranker.score_cache_pairs,
+                score_cache_in_experiments=settings.ranker.score_cache_in_experiments,
+            ),
+            Telemetry(
+                started=[metrics.started],
+                calls=[metrics.call_ended, *tracing.calls],
+                batches=[metrics.batch_ended],
+                interceptors=tracing.servers,
+            ),
+        )
+        log.info("ranker_serving", address=hosted.address, versions=[str(v.ref) for v in versions])
+        try:
+            yield hosted
+        finally:
+            await hosted.stop()
 
 
 @asynccontextmanager
 async def gateway(settings: Settings) -> AsyncIterator[Hosted]:
     """Run the gateway and the services beside it."""
+    from prometheus_client import CollectorRegistry
+
     from ranklift.cli.reporting import report_of_home
+    from ranklift.cli.telemetry.exposition import exposed
+    from ranklift.cli.telemetry.gateway_metrics import GatewayMetrics
+    from ranklift.cli.telemetry.tracing import traced
     from ranklift.events.log import EventLog
     from ranklift.events.service import EventServicer
     from ranklift.lift.service import LiftServicer
@@ -73,6 +97,7 @@ async def gateway(settings: Settings) -> AsyncIterator[Hosted]:
     from ranklift.traffic.deadlines import DeadlinePolicy
     from ranklift.traffic.gateway import GatewayServicer
     from ranklift.traffic.models_service import ModelServicer
+    from ranklift.traffic.observing import ObservedRankers
     from ranklift.traffic.registry import ExperimentRegistry
     from ranklift.traffic.service import ExperimentServicer
     from ranklift.traffic.upstreams import Upstreams
@@ -84,27 +109,37 @@ async def gateway(settings: Settings) -> AsyncIterator[Hosted]:
         ranking_pb2_grpc,
         retraining_pb2_grpc,
     )
+    from ranklift.v1.observing import ObservedRanking
 
     async with AsyncExitStack() as stack:
+        prometheus = CollectorRegistry()
+        metrics = GatewayMetrics(prometheus)
+        stack.enter_context(
+            exposed(settings.gateway.metrics_address, prometheus, "gateway.metrics_address")
+        )
+        tracing = stack.enter_context(traced(settings.telemetry.otlp_endpoint, "ranklift-gateway"))
         registry = stack.enter_context(registry_of(settings))
         events = await stack.enter_async_context(
             await EventLog.open(
                 settings.home, export_interval=timedelta(seconds=settings.events.export_seconds)
             )
         )
-        upstreams = Upstreams(settings.gateway.rankers)
+        upstreams = Upstreams(settings.gateway.rankers, interceptors=tracing.clients)
         stack.push_async_callback(upstreams.close)
         await upstreams.start()
         config = ConfigPoller(registry.experiments, registry.models)
         stack.push_async_callback(config.close)
         await config.start()
 
-        ranking = GatewayServicer(
-            config.current,
-            upstreams,
-            events,
-            limits=_limits(settings),
-            deadlines=DeadlinePolicy(default_seconds=settings.gateway.deadline_seconds),
+        ranking = ObservedRanking(
+            GatewayServicer(
+                config.current,
+                ObservedRankers(upstreams, metrics.upstream_ended),
+                events,
+                limits=_limits(settings),
+                deadlines=DeadlinePolicy(default_seconds=settings.gateway.deadline_seconds),
+            ),
+            observers=[metrics.call_ended, *tracing.calls],
         )
         experiments = ExperimentServicer(
             ExperimentRegistry(registry.experiments, registry.models),
@@ -137,6 +172,7 @@ async def gateway(settings: Settings) -> AsyncIterator[Hosted]:
                     retraining_pb2_grpc.add_RetrainingServiceServicer_to_server, retraining
                 ),
             },
+            interceptors=tracing.servers,
         )
         stack.push_async_callback(hosted.stop)
         log.info("gateway_serving", address=hosted.address, rankers=settings.gateway.rankers)

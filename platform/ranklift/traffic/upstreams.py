@@ -73,10 +73,15 @@ class Upstreams:
     """
 
     def __init__(
-        self, addresses: Sequence[str], *, discovery_seconds: float = DISCOVERY_SECONDS
+        self,
+        addresses: Sequence[str],
+        *,
+        discovery_seconds: float = DISCOVERY_SECONDS,
+        interceptors: Sequence[aio.ClientInterceptor] = (),
     ) -> None:
         self._addresses = tuple(dict.fromkeys(addresses))
         self._discovery_seconds = discovery_seconds
+        self._interceptors = tuple(interceptors)
         self._rankers: dict[str, _Ranker] = {}
         self._turn = count()
         self._asking: list[asyncio.Task[None]] = []
@@ -84,7 +89,9 @@ class Upstreams:
     async def start(self) -> None:
         """Connect, ask every ranker once what it has loaded, and keep asking until `close`."""
         for address in self._addresses:
-            channel = aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+            channel = aio.insecure_channel(
+                address, options=CHANNEL_OPTIONS, interceptors=self._interceptors
+            )
             self._rankers[address] = _Ranker(
                 address, channel, RankingServiceStub(channel), ModelServiceStub(channel)
             )

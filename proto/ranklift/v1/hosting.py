@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
+from ranklift.v1.draining import Draining
 from ranklift.v1.errors import InvalidRequest
+from ranklift.v1.health import Health
 from ranklift.v1.status import StatusInterceptor
 
 # 300 documents of 50 KB: far above a page, far below what would hurt a server.
@@ -34,7 +36,8 @@ class Hosted:
     """A server that listens, and its health."""
 
     server: aio.Server
-    health: HealthServicer
+    health: Health
+    draining: Draining
     host: str
     port: int
 
@@ -44,27 +47,41 @@ class Hosted:
 
     async def set_serving(self, service: str, serving: bool) -> None:
         """Set the health of `service`, a full service name or "" for the whole server."""
-        state = "SERVING" if serving else "NOT_SERVING"
-        await self.health.set(service, health_pb2.HealthCheckResponse.ServingStatus.Value(state))
+        await self.health.set(service, serving)
 
     async def stop(self, grace_seconds: float = DRAIN_SECONDS) -> None:
-        """Stop taking calls, let the ones under way end, then close."""
-        await self.health.enter_graceful_shutdown()
-        await self.server.stop(grace_seconds)
+        """Turn unhealthy, refuse new calls as UNAVAILABLE, let the ones under way end, then close.
+
+        Those that take longer than `grace_seconds` are cancelled.
+        """
+        ends = time.monotonic() + grace_seconds
+        await self.health.shut_down()
+        await self.draining.drain(grace_seconds)
+        await self.server.stop(max(0.0, ends - time.monotonic()))
 
 
-async def host(address: str, services: Mapping[str, Register], *, serving: bool = True) -> Hosted:
+async def host(
+    address: str,
+    services: Mapping[str, Register],
+    *,
+    serving: bool = True,
+    interceptors: Sequence[aio.ServerInterceptor] = (),
+) -> Hosted:
     """Start a server of `services` (full service name -> what registers it) on `address`.
 
     `address` is "host:port"; port 0 takes a free one. With `serving` false the
-    health says NOT_SERVING until `set_serving` is called.
+    health says NOT_SERVING until `set_serving` is called. `interceptors` see
+    every call first, and the status that it ends with.
 
     Raises:
         InvalidRequest: `address` is malformed, not loopback, or taken.
     """
     name, port = split_address(address)
-    server = aio.server(interceptors=[StatusInterceptor()], options=list(OPTIONS))
-    health = HealthServicer()
+    draining = Draining()
+    server = aio.server(
+        interceptors=[*interceptors, StatusInterceptor(), draining], options=list(OPTIONS)
+    )
+    health = Health()
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     for register in services.values():
         register(server)
@@ -77,7 +94,7 @@ async def host(address: str, services: Mapping[str, Register], *, serving: bool 
             "address", f"cannot listen on {address}: is the port taken? Choose another one"
         ) from error
     await server.start()
-    hosted = Hosted(server, health, name, bound)
+    hosted = Hosted(server, health, draining, name, bound)
     for service in ("", *services):
         await hosted.set_serving(service, serving)
     return hosted

@@ -141,7 +141,9 @@ class StatusInterceptor(aio.ServerInterceptor):
             try:
                 return await inner(_read(handler.request_deserializer, message), context)
             except RequestError as error:
-                await context.abort_with_status(refusal_of(error))
+                refusal = refusal_of(error)
+                # Not `abort_with_status`, which OpenTelemetry's interceptor does not know.
+                await context.abort(refusal.code, refusal.details, refusal.trailing_metadata)
             except aio.AbortError:
                 raise
             except Exception:

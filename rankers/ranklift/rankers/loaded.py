@@ -33,6 +33,10 @@ class VersionToLoad:
     folder: Path
     digest: str = ""
 
+    @property
+    def name(self) -> str:
+        return f"{self.model}@{self.version}"
+
 
 def _set_event() -> asyncio.Event:
     event = asyncio.Event()
@@ -78,8 +82,9 @@ class LoadedVersions:
 
     The model of the first version loaded is the default. The version loaded
     last serves under its model's bare name. `announce` is told "model@version"
-    and whether it serves from now on. `scheduler` warms versions up, between
-    the batches of those that serve. `token_cache_tokens` is each neural stage's.
+    and whether it serves from now on: not before it is warm. `scheduler` warms
+    versions up, between the batches of those that serve. `token_cache_tokens` is
+    each neural stage's.
     """
 
     def __init__(
@@ -95,7 +100,7 @@ class LoadedVersions:
 
     def all(self) -> list[Loaded]:
         """Return what is loaded, by model and version."""
-        return [self._loaded[key] for key in sorted(self._loaded)]
+        return sorted(self._loaded.values(), key=lambda each: (each.model, each.version))
 
     def add(self, loaded: Loaded) -> None:
         """Let a version serve that is ready."""
@@ -180,6 +185,7 @@ class LoadedVersions:
                     "version", f"{present.name} is loaded with {present.digest}; unload it first"
                 )
             return present
+        await self._announce(wanted.name, False)
         ranker, stages = await asyncio.to_thread(
             read_stages, wanted.folder, token_cache_tokens=self._token_cache_tokens
         )

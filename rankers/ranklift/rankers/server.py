@@ -5,27 +5,33 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Never
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
 
+from ranklift.inference import open_inference_pb2_grpc
 from ranklift.rankers.base import Scores, Text
 from ranklift.rankers.cascade import Cascade
 from ranklift.rankers.loaded import Loaded, LoadedVersions, VersionToLoad
 from ranklift.rankers.lru import CacheUse
 from ranklift.rankers.serving.cascade import cascade_scores
+from ranklift.rankers.serving.open_inference import OPEN_INFERENCE_SERVICE, OpenInferenceServicer
 from ranklift.rankers.serving.options import ServingOptions
 from ranklift.rankers.serving.scheduler import Scheduler
 from ranklift.rankers.serving.score_cache import ScoreCache
 from ranklift.rankers.serving.stages import Scoring
+from ranklift.rankers.serving.telemetry import Telemetry
 from ranklift.v1 import models_pb2 as models
 from ranklift.v1 import models_pb2_grpc, ranking_pb2_grpc
 from ranklift.v1 import ranking_pb2 as ranking
 from ranklift.v1.errors import Expired, InvalidRequest, Violation
 from ranklift.v1.hosting import Hosted, host
 from ranklift.v1.metadata import belongs_to_experiment
+from ranklift.v1.observing import ObservedRanking
 from ranklift.v1.requests import validate_rank_request
 
 RANKING_SERVICE = ranking.DESCRIPTOR.services_by_name["RankingService"].full_name
@@ -43,11 +49,14 @@ def share_interpreter() -> None:
 
 
 async def serve_ranker(
-    address: str, versions: Sequence[VersionToLoad], options: ServingOptions | None = None
+    address: str,
+    versions: Sequence[VersionToLoad],
+    options: ServingOptions | None = None,
+    telemetry: Telemetry | None = None,
 ) -> Hosted:
     """Serve `versions` on `address` ("host:port"), and return when all of them are loaded.
 
-    The first one's model is the default. The health of the server, of both
+    The first one's model is the default. The health of the server, of its
     services and of every "model@version" turns to SERVING when it is ready;
     until then calls get UNAVAILABLE.
 
@@ -58,11 +67,18 @@ async def serve_ranker(
     async def announce(name: str, serving: bool) -> None:
         await hosted.set_serving(name, serving)
 
-    options = options or ServingOptions()
-    scheduler = Scheduler(options)
+    options, telemetry = options or ServingOptions(), telemetry or Telemetry()
+    scheduler = Scheduler(options, telemetry.batches)
     table = LoadedVersions(announce, scheduler, token_cache_tokens=options.token_cache_tokens)
-    ranker = RankerServicer(table, scheduler, options)
+    servicer = RankerServicer(table, scheduler, options)
+    ranker = ObservedRanking(servicer, observers=telemetry.calls)
     manager = RankerModels(table)
+    open_inference = OpenInferenceServicer(
+        ranker,
+        table,
+        max_documents=options.limits.max_documents,
+        ready=lambda: hosted.health.serving(),
+    )
     hosted = await host(
         address,
         {
@@ -72,17 +88,48 @@ async def serve_ranker(
             MODEL_SERVICE: lambda server: models_pb2_grpc.add_ModelServiceServicer_to_server(
                 manager, server
             ),
+            OPEN_INFERENCE_SERVICE: partial(
+                open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server, open_inference
+            ),
         },
         serving=False,
+        interceptors=telemetry.interceptors,
     )
+    for tell in telemetry.started:
+        tell(_State(scheduler, table, servicer))
     try:
         await table.load_all(versions)
     except BaseException:
         await hosted.stop(0)
         raise
-    for service in ("", RANKING_SERVICE, MODEL_SERVICE):
+    for service in ("", RANKING_SERVICE, MODEL_SERVICE, OPEN_INFERENCE_SERVICE):
         await hosted.set_serving(service, True)
     return hosted
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What telemetry may read."""
+
+    scheduler: Scheduler
+    table: LoadedVersions
+    servicer: RankerServicer
+
+    @property
+    def queued_tokens(self) -> int:
+        return self.scheduler.queued_tokens
+
+    @property
+    def versions(self) -> list[tuple[str, str]]:
+        return [(each.model, each.version) for each in self.table.all()]
+
+    @property
+    def token_caches(self) -> dict[tuple[str, str], CacheUse]:
+        return {(each.model, each.version): each.token_cache_use for each in self.table.all()}
+
+    @property
+    def score_cache(self) -> CacheUse:
+        return self.servicer.score_cache_use
 
 
 class RankerServicer(ranking_pb2_grpc.RankingServiceServicer):

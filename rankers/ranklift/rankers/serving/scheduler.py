@@ -18,6 +18,7 @@ from ranklift.rankers.serving.admission import check_room, check_time
 from ranklift.rankers.serving.cost import CostModel
 from ranklift.rankers.serving.options import ServingOptions
 from ranklift.rankers.serving.queue import Batch, Job, Part, Queue, key_of
+from ranklift.rankers.serving.telemetry import BatchObserver
 from ranklift.v1.errors import Expired, RequestError
 
 Outcome: TypeAlias = Values | Exception
@@ -63,11 +64,15 @@ class Scheduler:
     """Scores the pairs of many requests on one worker thread. It belongs to one event loop.
 
     One thread for all models of a process: a model uses all cores by itself.
-    The worker never waits for a batch to fill.
+    The worker never waits for a batch to fill. `observers` are told of each
+    batch that ended.
     """
 
-    def __init__(self, options: ServingOptions | None = None) -> None:
+    def __init__(
+        self, options: ServingOptions | None = None, observers: Sequence[BatchObserver] = ()
+    ) -> None:
         self._options = options or ServingOptions()
+        self._observers = tuple(observers)
         self._queue: Queue[_Call] = Queue()
         self._running: _Running | None = None
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="scoring")
@@ -190,6 +195,8 @@ class Scheduler:
         outcomes, seconds = future.result()
         if not any(isinstance(outcome, Exception) for outcome in outcomes):
             batch.parts[0].job.cost.observe(batch.tokens, seconds)
+        for observe in self._observers:
+            observe(batch.tokens, seconds)
         for part, outcome in zip(batch.parts, outcomes, strict=True):
             self._deliver(part, outcome, seconds)
         self._next()
