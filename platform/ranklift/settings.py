@@ -49,6 +49,12 @@ class RankerSettings(_Section):
     call waits for work under way. `queue_tokens` is all that may wait; more is
     refused. After `patience_seconds` a waiting call is overtaken by no new one.
     Prometheus finds metrics at `metrics_address`; there are none when it is empty.
+
+    `token_cache_tokens` bounds the ids of documents that each neural version
+    keeps, 4 bytes a token. `score_cache_pairs` bounds the scores that the server
+    keeps, 320 bytes each; calls of experiments use them only with
+    `score_cache_in_experiments`, for a cached arm is quicker than the one that
+    was launched. 0 turns a cache off.
     """
 
     address: str = "127.0.0.1:7401"
@@ -57,6 +63,9 @@ class RankerSettings(_Section):
     batch_tokens: int = Field(default=1_024, ge=1)
     queue_tokens: int = Field(default=1 << 20, ge=1)
     patience_seconds: float = Field(default=1.0, ge=0)
+    token_cache_tokens: int = Field(default=8_000_000, ge=0)
+    score_cache_pairs: int = Field(default=0, ge=0)
+    score_cache_in_experiments: bool = False
 
 
 class LimitSettings(_Section):

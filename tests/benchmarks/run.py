@@ -31,6 +31,7 @@ from tests.benchmarks import (
     rank_overload,
     rank_served,
     rank_swap,
+    rank_tokens,
 )
 
 PAGES = Path(__file__).parents[2] / "docs" / "benchmarks"
@@ -51,6 +52,7 @@ BENCHMARKS: Mapping[str, Callable[[], str]] = {
     "rank_overload": rank_overload.measure,
     "rank_swap": rank_swap.measure,
     "rank_served": rank_served.measure,
+    "rank_tokens": rank_tokens.measure,
 }
 
 

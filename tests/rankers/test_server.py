@@ -26,10 +26,10 @@ from ranklift.rankers.loaded import Loaded, LoadedVersions, VersionToLoad
 from ranklift.rankers.server import RANKING_SERVICE, RankerServicer, serve_ranker
 from ranklift.rankers.serving.options import ServingOptions
 from ranklift.rankers.serving.scheduler import Scheduler
+from ranklift.rankers.serving.stages import Stage
 from ranklift.v1 import models_pb2, models_pb2_grpc, ranking_pb2, ranking_pb2_grpc
 from ranklift.v1.errors import InvalidRequest, NotFound, NotReady, RequestError, Violation
 from ranklift.v1.hosting import Hosted, host
-from ranklift.v1.requests import RankLimits
 from ranklift.v1.status import violations_of
 
 LOOPBACK = "127.0.0.1:0"
@@ -291,8 +291,8 @@ async def gated(**options: Any) -> AsyncIterator[tuple[Client, Gate, LoadedVersi
 
     scheduler = Scheduler(ServingOptions(**options))
     gate, table = Gate(), LoadedVersions(nobody, scheduler)
-    table.add(Loaded("slow", "1", "sha256:0", gate))
-    servicer = RankerServicer(table, scheduler, RankLimits())
+    table.add(Loaded("slow", "1", "sha256:0", gate, (Stage(gate),)))
+    servicer = RankerServicer(table, scheduler, ServingOptions())
     hosted = await host(
         LOOPBACK,
         {
@@ -408,7 +408,7 @@ def test_a_version_that_is_being_loaded_is_unavailable_not_unknown(
         await loading
         assert table.select("a", "").version == "2"
         # The warm-up has taught what it costs.
-        assert table.select("a", "").cost.seconds(1_000) > 0
+        assert table.select("a", "").stages[0].cost.seconds(1_000) > 0
 
     asyncio.run(act())
 
@@ -416,7 +416,7 @@ def test_a_version_that_is_being_loaded_is_unavailable_not_unknown(
 def test_a_call_that_would_be_late_is_refused_untouched_and_told_when_to_try_again() -> None:
     async def act() -> None:
         async with gated() as (client, gate, table):
-            cost = table.select("slow", "1").cost
+            cost = table.select("slow", "1").stages[0].cost
             cost.observe(1_000, 1_000.0)  # a second a token
             scoring = asyncio.ensure_future(client.ranking.Rank(ask("first")))
             assert await asyncio.to_thread(gate.entered.wait, 30)
@@ -438,7 +438,7 @@ def test_a_call_that_would_be_late_is_refused_untouched_and_told_when_to_try_aga
 def test_a_call_that_can_never_be_in_time_is_told_not_to_try_again() -> None:
     async def act() -> None:
         async with gated() as (client, _, table):
-            table.select("slow", "1").cost.observe(1_000, 60_000.0)
+            table.select("slow", "1").stages[0].cost.observe(1_000, 60_000.0)
             with pytest.raises(aio.AioRpcError) as caught:
                 await client.ranking.Rank(ask("dear"), timeout=20)
             assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -83,6 +84,19 @@ def test_traffic_teaches_a_teacher_and_the_teacher_a_student(
     # The same steps on the same scores with the same seed: the same student.
     rows = [line.split()[1:] for line in printed.splitlines() if line.strip().startswith("small@")]
     assert rows[0] == rows[1]
+
+    stages = ("--first", "bm25@1", "--second", "small@1")
+    assert run("train", "cascade", *stages, "--top-k", "3", "--budget-ms", "40") == 0
+    assert "cascade@1 is registered: cascade" in capsys.readouterr().out
+    with registry_of(load_settings(home=installation.home)) as registry:
+        cascade = registry.models.get(ModelRef("cascade", "1"))
+    assert cascade.lineage.parents == ("bm25@1", "small@1")
+    # It holds its stages: that one of them is gone takes nothing from it.
+    shutil.rmtree(Path(made.uri).parent / "1")
+    assert run("evaluate", "bm25@1", "cascade@1", *of) == 0
+    assert "cascade@1 - bm25@1: pair_accuracy" in capsys.readouterr().out
+    assert run("train", "cascade", "--first", "cascade@1", "--second", "nonsense") == 2
+    assert "second:" in capsys.readouterr().err
 
 
 def test_a_log_without_clicks_teaches_nothing(

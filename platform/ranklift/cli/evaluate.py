@@ -29,7 +29,7 @@ def evaluate(
     """
     from ranklift.cli.collections import judged_ground
     from ranklift.cli.composition import registry_of
-    from ranklift.rankers.artefacts import load_ranker
+    from ranklift.rankers.artefacts import load_version
     from ranklift.rankers.evaluation import Estimate, compare
     from ranklift.rankers.evaluation import evaluate as evaluation_of
     from ranklift.settings import load_settings
@@ -47,7 +47,7 @@ def evaluate(
     evaluated = {}
     with bar("evaluating") as progress:
         for done, version in enumerate(found, start=1):
-            ranker = load_ranker(Path(version.uri))
+            ranker = load_version(Path(version.uri))
             evaluated[str(version.ref)] = evaluation_of(ranker, lists, seed=seed)
             progress.update(done, len(found))
 

@@ -10,7 +10,7 @@ import grpc
 
 from ranklift.cli.collections import judged_ground
 from ranklift.events.frames import read_events
-from ranklift.rankers.artefacts import digest_of, load_ranker, read_manifest
+from ranklift.rankers.artefacts import digest_of, load_ranker, load_version, read_manifest
 from ranklift.rankers.base import RankingList, Text, score_texts
 from ranklift.rankers.evaluation import Difference, compare, evaluate
 from ranklift.rankers.training.distil import DistilOptions, FromArtefact, distil
@@ -140,7 +140,7 @@ class RankerEvaluator:
             source = "clicks"
         ranker = load_ranker(challenger.folder)
         differences = compare(
-            evaluate(load_ranker(Path(champion.uri)), lists), evaluate(ranker, lists)
+            evaluate(load_version(Path(champion.uri)), lists), evaluate(ranker, lists)
         )
         scores = [score_texts(ranker, each.query, each.documents).values for each in lists]
         spreads = [float(values.max() - values.min()) for values in scores]

@@ -65,6 +65,9 @@ async def ranker(settings: Settings, load: Sequence[str] | None) -> AsyncIterato
                 batch_tokens=settings.ranker.batch_tokens,
                 queue_tokens=settings.ranker.queue_tokens,
                 patience_seconds=settings.ranker.patience_seconds,
+                token_cache_tokens=settings.ranker.token_cache_tokens,
+                score_cache_pairs=settings.ranker.score_cache_pairs,
+                score_cache_in_experiments=settings.ranker.score_cache_in_experiments,
             ),
             Telemetry(
                 started=[metrics.started],

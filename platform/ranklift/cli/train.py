@@ -3,6 +3,7 @@
 bm25                      a baseline from a collection
 cpt  -> sft  -> distil    a teacher's language model, the teacher, its student
 convert                   a version in other numerics, quicker to serve
+cascade                   a cheap version for all documents, a dearer one for the best
 """
 
 from __future__ import annotations
@@ -152,6 +153,30 @@ def distil(
             )
         _made(register(registry, ref, folder, parents=(teacher_ref,)))
     out.print(f"{scored.computed} teacher scores computed, {scored.found} found in the cache")
+
+
+@app.command(epilog="Example: ranklift train cascade --first bm25@1 --second student@1")
+def cascade(
+    first: Annotated[str, typer.Option(help="model@version that ranks all documents.")],
+    second: Annotated[str, typer.Option(help="model@version that ranks the best again.")],
+    name: Annotated[str, typer.Option(help="The cascade's name.")] = "cascade",
+    top_k: Annotated[int, typer.Option(min=1, help="How many of the best.")] = 20,
+    budget_ms: Annotated[
+        float, typer.Option(min=0, help="Served calls: what does not fit keeps the first order.")
+    ] = 50.0,
+    home: Home = None,
+) -> None:
+    """Make a cascade of two versions: a version of its own, which holds both."""
+    from ranklift.cli.versions import new_version, register
+    from ranklift.rankers.artefacts import CascadePlan
+    from ranklift.rankers.cascade import build_cascade
+
+    refs = _ref("first", first), _ref("second", second)
+    with _installation(home) as (settings, registry):
+        cheap, dear = (Path(registry.models.get(ref).uri) for ref in refs)
+        ref, folder = new_version(registry, settings.home / "models", name)
+        build_cascade(cheap, dear, folder, CascadePlan(top_k, budget_ms))
+        _made(register(registry, ref, folder, parents=refs))
 
 
 @app.command(epilog="Example: ranklift train convert student@3 --numerics bf16")

@@ -143,8 +143,8 @@ class Lineage:
 class ModelVersion:
     """An immutable artefact that ranks.
 
-    `kind` is "bm25", "encoder" or "decoder"; `digest` is "sha256:<hex>" over the
-    artefact's files; `uri` is its folder.
+    `kind` is "bm25", "encoder", "decoder" or "cascade"; `digest` is
+    "sha256:<hex>" over the artefact's files; `uri` is its folder.
     """
 
     ref: ModelRef

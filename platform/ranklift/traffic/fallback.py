@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import grpc
@@ -35,9 +36,13 @@ class Rankers(Protocol):
     """Ranks with a model version, wherever it is loaded."""
 
     async def rank(
-        self, model: ModelRef, request: pb.RankRequest, timeout_seconds: float
+        self,
+        model: ModelRef,
+        request: pb.RankRequest,
+        timeout_seconds: float,
+        experiment: str = "",
     ) -> pb.RankResponse:
-        """Rank with one version.
+        """Rank with one version, for a call that belongs to `experiment` or, when "", to none.
 
         Raises:
             NotLoaded: it is loaded nowhere.
@@ -46,18 +51,25 @@ class Rankers(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request that was found right: `documents` are its own, as validation read them, and
+    `experiment` is the one that it belongs to, "" for none."""
+
+    request: pb.RankRequest
+    documents: Sequence[Texts]
+    experiment: str = ""
+
+
 async def rank_with_fallback(
     rankers: Rankers,
-    request: pb.RankRequest,
-    documents: Sequence[Texts],
+    asked: Asked,
     *,
     model: ModelRef | None,
     champion: ModelRef | None,
     deadline: Deadline,
 ) -> pb.RankResponse:
     """Return the ranking by `model`, else by the champion, with the reason on the reply.
-
-    `documents` are the request's, as its validation read them.
 
     Raises:
         Unreachable: there is no champion, or the last version is loaded in no ranker.
@@ -68,10 +80,10 @@ async def rank_with_fallback(
     if model is None:
         raise Unreachable.of("", f"the unit is in no experiment and {_NO_CHAMPION}")
     if champion == model:
-        return await _last(rankers, model, request, documents, deadline)
+        return await _last(rankers, model, asked, deadline)
     budget = deadline.budget_seconds(fallback=champion is not None)
     try:
-        return await _ask(rankers, model, request, documents, budget)
+        return await _ask(rankers, model, asked, budget)
     except (aio.AioRpcError, NotLoaded, BadReply) as error:
         reason = fallback_reason(error)
         if reason is None:
@@ -82,7 +94,7 @@ async def rank_with_fallback(
             raise Unreachable.of(
                 "", f"the ranker of {model} failed ({name}) and {_NO_CHAMPION}"
             ) from error
-    reply = await _last(rankers, champion, request, documents, deadline)
+    reply = await _last(rankers, champion, asked, deadline)
     reply.fallback_reason = reason
     return reply
 
@@ -100,29 +112,21 @@ def fallback_reason(error: Failure) -> pb.FallbackReason.ValueType | None:
 
 
 async def _last(
-    rankers: Rankers,
-    model: ModelRef,
-    request: pb.RankRequest,
-    documents: Sequence[Texts],
-    deadline: Deadline,
+    rankers: Rankers, model: ModelRef, asked: Asked, deadline: Deadline
 ) -> pb.RankResponse:
     """Ask the ranker after which nobody is left to ask."""
     try:
         budget = deadline.budget_seconds(fallback=False)
-        return await _ask(rankers, model, request, documents, budget)
+        return await _ask(rankers, model, asked, budget)
     except NotLoaded as error:
         raise Unreachable.of("", str(error)) from error
 
 
 async def _ask(
-    rankers: Rankers,
-    model: ModelRef,
-    request: pb.RankRequest,
-    documents: Sequence[Texts],
-    budget_seconds: float,
+    rankers: Rankers, model: ModelRef, asked: Asked, budget_seconds: float
 ) -> pb.RankResponse:
-    reply = await rankers.rank(model, request, budget_seconds)
-    check_reply(documents, reply, model)
+    reply = await rankers.rank(model, asked.request, budget_seconds, asked.experiment)
+    check_reply(asked.documents, reply, model)
     # These are the gateway's to say, whatever a ranker puts there.
     reply.ClearField("impression_id")
     reply.ClearField("assignments")

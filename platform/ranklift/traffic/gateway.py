@@ -18,7 +18,7 @@ from grpc import aio
 from ranklift.events.values import Page
 from ranklift.traffic.deadlines import Deadline, DeadlinePolicy
 from ranklift.traffic.experiments import to_datetime
-from ranklift.traffic.fallback import Rankers, rank_with_fallback
+from ranklift.traffic.fallback import Asked, Rankers, rank_with_fallback
 from ranklift.traffic.pages import FALLBACK_REASONS, assignment_message, shown_page
 from ranklift.traffic.routing import Route, ServingConfig
 from ranklift.traffic.upstreams import pass_on
@@ -93,8 +93,7 @@ class GatewayServicer(RankingServiceServicer):
         try:
             reply = await rank_with_fallback(
                 self._rankers,
-                request,
-                documents,
+                Asked(request, documents, route.assignment.experiment if route.assignment else ""),
                 model=route.model,
                 champion=config.champion,
                 deadline=deadline,

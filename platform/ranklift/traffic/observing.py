@@ -23,13 +23,17 @@ class ObservedRankers:
         self._observe = observe
 
     async def rank(
-        self, model: ModelRef, request: pb.RankRequest, timeout_seconds: float
+        self,
+        model: ModelRef,
+        request: pb.RankRequest,
+        timeout_seconds: float,
+        experiment: str = "",
     ) -> pb.RankResponse:
         """Rank with one version; raises what `Rankers.rank` raises."""
         began = time.perf_counter()
         code = "CANCELLED"
         try:
-            reply = await self._rankers.rank(model, request, timeout_seconds)
+            reply = await self._rankers.rank(model, request, timeout_seconds, experiment)
             code = "OK"
             return reply
         except aio.AioRpcError as error:

@@ -17,6 +17,7 @@ from ranklift.store.values import ModelRef
 from ranklift.v1 import models_pb2, ranking_pb2
 from ranklift.v1.errors import NotFound
 from ranklift.v1.hosting import OPTIONS
+from ranklift.v1.metadata import EXPERIMENT
 from ranklift.v1.models_pb2_grpc import ModelServiceStub
 from ranklift.v1.ranking_pb2_grpc import RankingServiceStub
 
@@ -144,9 +145,15 @@ class Upstreams:
         await asyncio.gather(*(_ask(ranker) for ranker in self._rankers.values()))
 
     async def rank(
-        self, model: ModelRef, request: ranking_pb2.RankRequest, timeout_seconds: float
+        self,
+        model: ModelRef,
+        request: ranking_pb2.RankRequest,
+        timeout_seconds: float,
+        experiment: str = "",
     ) -> ranking_pb2.RankResponse:
         """Rank with one version, on the rankers that have loaded it in turn.
+
+        They are told the `experiment` to which the call belongs.
 
         A ranker that is unavailable is passed over as long as another one has the
         same version; no other failure is tried again.
@@ -164,11 +171,11 @@ class Upstreams:
         ends = time.monotonic() + timeout_seconds
         for ranker in candidates[:-1]:
             try:
-                return await _rank_at(ranker, forwarded, ends)
+                return await _rank_at(ranker, forwarded, ends, experiment)
             except aio.AioRpcError as error:
                 if error.code() is not grpc.StatusCode.UNAVAILABLE:
                     raise
-        return await _rank_at(candidates[-1], forwarded, ends)
+        return await _rank_at(candidates[-1], forwarded, ends, experiment)
 
     async def at(
         self, address: str, call: Callable[[ModelServiceAsyncStub], Awaitable[Reply]]
@@ -208,10 +215,12 @@ async def pass_on(context: aio.ServicerContext[Any, Any], error: aio.AioRpcError
 
 
 async def _rank_at(
-    ranker: _Ranker, request: ranking_pb2.RankRequest, ends: float
+    ranker: _Ranker, request: ranking_pb2.RankRequest, ends: float, experiment: str
 ) -> ranking_pb2.RankResponse:
+    told = ((EXPERIMENT, experiment),) if experiment else ()
+    left = max(0.0, ends - time.monotonic())
     try:
-        return await ranker.ranking.Rank(request, timeout=max(0.0, ends - time.monotonic()))
+        return await ranker.ranking.Rank(request, timeout=left, metadata=told)
     except aio.AioRpcError as error:
         if error.code() is grpc.StatusCode.UNAVAILABLE:
             ranker.reachable = False  # the next calls try the others first

@@ -40,7 +40,9 @@ class ModelVersion(_message.Message):
     version: _builtins.str
     """The version; unique within the model, same characters as `model` and "."."""
     kind: _builtins.str
-    """What it is: "bm25", "encoder" or "decoder"."""
+    """What it is: "bm25", "encoder", "decoder" or "cascade", which is two of the
+    others one after the other.
+    """
     digest: _builtins.str
     """The digest of the artefact: "sha256:" and 64 hexadecimal digits."""
     numerics: _builtins.str
@@ -106,7 +108,9 @@ class Lineage(_message.Message):
     RUN_ID_FIELD_NUMBER: _builtins.int
     METRICS_FIELD_NUMBER: _builtins.int
     stage: _builtins.str
-    """What made it: "index", "cpt", "sft", "distil", "convert", "retrain" or "import"."""
+    """What made it: "index", "cpt", "sft", "distil", "convert", "cascade",
+    "retrain" or "import".
+    """
     run_id: _builtins.str
     """The retraining run that made it; empty when none did."""
     @_builtins.property

@@ -205,6 +205,11 @@ class RankedDocument(_message.Message):
     relevance_score: _builtins.float
     """The model's score: a finite logit, higher is better, comparable only
     within one model version.
+
+    A cascade's scores are comparable only within one reply. Documents that
+    its second model ranked have that model's score. The others follow below
+    the lowest of these, one lower for each different score of the first
+    model; they have that model's score itself when none was ranked again.
     """
     @_builtins.property
     def document(self) -> Global___Document:
@@ -358,8 +363,12 @@ class RankResponse(_message.Message):
     IMPRESSION_ID_FIELD_NUMBER: _builtins.int
     ASSIGNMENTS_FIELD_NUMBER: _builtins.int
     FALLBACK_REASON_FIELD_NUMBER: _builtins.int
+    RERANKED_DOCUMENTS_FIELD_NUMBER: _builtins.int
     tokens: _builtins.int
-    """The number of tokens that the model read, at least 0."""
+    """The number of tokens that were read for this call, at least 0. Documents
+    whose scores came from the score cache were not read; those that both
+    models of a cascade read count twice.
+    """
     impression_id: _builtins.str
     """Identifies the page in later events. Set by the gateway only; empty when
     the page could not be recorded.
@@ -367,6 +376,11 @@ class RankResponse(_message.Message):
     fallback_reason: Global___FallbackReason.ValueType
     """Why the champion answered instead of the arm's ranker. Set by the gateway
     only.
+    """
+    reranked_documents: _builtins.int
+    """The number of documents that a cascade's second model ranked: they are the
+    best ones, before `top_n`. At most the cascade's top k; less, and possibly
+    0, when the time was short. 0 for a model that is no cascade.
     """
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___RankedDocument]:
@@ -401,10 +415,11 @@ class RankResponse(_message.Message):
         impression_id: _builtins.str = ...,
         assignments: _abc.Iterable[Global___Assignment] | None = ...,
         fallback_reason: Global___FallbackReason.ValueType = ...,
+        reranked_documents: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "timing", b"timing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "fallback_reason", b"fallback_reason", "impression_id", b"impression_id", "model", b"model", "results", b"results", "timing", b"timing", "tokens", b"tokens", "truncated_document_ids", b"truncated_document_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "fallback_reason", b"fallback_reason", "impression_id", b"impression_id", "model", b"model", "reranked_documents", b"reranked_documents", "results", b"results", "timing", b"timing", "tokens", b"tokens", "truncated_document_ids", b"truncated_document_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -13,10 +13,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ranklift.rankers.base import Ranker, RankingList, Text
 from ranklift.v1.errors import AlreadyExists, InvalidRequest, NotFound
+
+if TYPE_CHECKING:
+    from ranklift.rankers.cascade import Cascade
 
 MANIFEST = "ranklift.json"
 MODEL_FILES = ("config.json", "model.safetensors", "tokenizer.json")
@@ -29,8 +32,8 @@ Option: TypeAlias = str | int | float | bool | None
 class Lineage:
     """Where an artefact comes from.
 
-    `stage` is "index", "cpt", "sft", "distil" or "convert"; `parents` are digests of
-    the artefacts it was made from; `data` is the digest of what it learnt from. It
+    `stage` is "index", "cpt", "sft", "distil", "convert" or "cascade"; `parents` are
+    digests of the artefacts it was made from; `data` is the digest of what it learnt from. It
     holds no clock time, so that the same work twice has the same digest.
     """
 
@@ -41,18 +44,31 @@ class Lineage:
 
 
 @dataclass(frozen=True, slots=True)
+class CascadePlan:
+    """The best `top_k` documents, 1 or more, are ranked again, within `budget_ms` of the call.
+
+    `budget_ms` is at least 0 and counts from the call's arrival. It holds for
+    served calls; offline there is time.
+    """
+
+    top_k: int
+    budget_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
-    """What an artefact is: `kind` is "bm25", "encoder", "decoder" or "causal_lm".
+    """What an artefact is: `kind` is "bm25", "encoder", "decoder", "cascade" or "causal_lm".
 
     `max_tokens` is the longest input in tokens, special ones included; 0 when
     there is no limit. A "causal_lm" is continued pre-training's result, a step
-    on the way to a decoder and no ranker.
+    on the way to a decoder and no ranker. Only a cascade has a `cascade`.
     """
 
     kind: str
     numerics: str
     max_tokens: int
     lineage: Lineage
+    cascade: CascadePlan | None = None
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -78,11 +94,18 @@ def read_manifest(folder: Path) -> Manifest:
                 data=str(lineage["data"]),
                 options=dict(lineage["options"]),
             ),
+            cascade=_plan(content.get("cascade")),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise InvalidRequest.of(
             "uri", f'"{path}" is not a manifest ({error!r}); make the model version again'
         ) from error
+
+
+def _plan(content: Mapping[str, Any] | None) -> CascadePlan | None:
+    if content is None:
+        return None
+    return CascadePlan(int(content["top_k"]), float(content["budget_ms"]))
 
 
 @contextmanager
@@ -97,7 +120,10 @@ def new_artefact(folder: Path, manifest: Manifest) -> Iterator[Path]:
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         yield temporary
-        document = json.dumps(asdict(manifest), indent=2, sort_keys=True)
+        content = asdict(manifest)
+        if manifest.cascade is None:
+            del content["cascade"]
+        document = json.dumps(content, indent=2, sort_keys=True)
         (temporary / MANIFEST).write_text(document + "\n", "utf-8")
         temporary.chmod(0o755)  # mkdtemp shuts out the other users of the installation
         refuse_existing(folder)
@@ -157,14 +183,34 @@ def lists_digest(lists: Sequence[RankingList]) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-def load_ranker(folder: Path) -> Ranker[Any]:
-    """Return the ranker whose artefact is in `folder`.
+def load_version(folder: Path, *, token_cache_tokens: int = 0) -> Ranker[Any] | Cascade:
+    """Return the ranker or the cascade whose artefact is in `folder`.
+
+    `token_cache_tokens` bounds the token cache of a neural ranker, 0 for none;
+    see `TokenCache`.
 
     Raises:
         NotFound: no artefact is there, or one of its files is missing.
-        InvalidRequest: it is no ranker, or its files do not fit together.
+        InvalidRequest: it ranks nothing, or its files do not fit together.
     """
     manifest = read_manifest(folder)
+    if manifest.kind == "cascade":
+        from ranklift.rankers.cascade import load_cascade
+
+        return load_cascade(folder, manifest, token_cache_tokens)
+    return _load(folder, manifest, token_cache_tokens)
+
+
+def load_ranker(folder: Path, *, token_cache_tokens: int = 0) -> Ranker[Any]:
+    """Return the ranker whose artefact is in `folder`, which scores pair by pair.
+
+    Raises:
+        NotFound, InvalidRequest: as `load_version`, and a cascade is refused.
+    """
+    return _load(folder, read_manifest(folder), token_cache_tokens)
+
+
+def _load(folder: Path, manifest: Manifest, token_cache_tokens: int) -> Ranker[Any]:
     if manifest.kind == "bm25":
         from ranklift.rankers.bm25 import load_bm25
 
@@ -175,11 +221,16 @@ def load_ranker(folder: Path) -> Ranker[Any]:
             raise NotFound.of("uri", f'"{folder}" lacks {", ".join(missing)}')
         from ranklift.rankers.cross_encoder import load_cross_encoder
 
-        return load_cross_encoder(folder, manifest)
+        return load_cross_encoder(folder, manifest, token_cache_tokens)
+    if manifest.kind == "cascade":
+        raise InvalidRequest.of(
+            "uri", f'"{folder}" is a cascade, which scores whole lists; name one of its stages'
+        )
     if manifest.kind == "causal_lm":
         raise InvalidRequest.of(
             "uri", f'"{folder}" is a language model, not a ranker; fine-tune it on ranking first'
         )
     raise InvalidRequest.of(
-        "uri", f'"{folder}" is of kind "{manifest.kind}", must be bm25, encoder or decoder'
+        "uri",
+        f'"{folder}" is of kind "{manifest.kind}", must be bm25, encoder, decoder or cascade',
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeAlias, TypeVar
+from typing import Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +50,8 @@ class Scores:
 
     `values`, shape (documents,), are finite and higher is better. `tokens` is
     the number of tokens read, padding excluded. `truncated` holds the positions
-    of the documents that were cut.
+    of the documents that were cut. `reranked` is how many of the best a
+    cascade's second stage ranked again.
     """
 
     values: Values
@@ -58,6 +59,7 @@ class Scores:
     truncated: tuple[int, ...]
     tokenize_seconds: float
     inference_seconds: float
+    reranked: int = 0
 
 
 class Sized(Protocol):
@@ -114,8 +116,30 @@ class Ranker(Protocol[SizedP]):
         """
 
 
+@runtime_checkable
+class ListRanker(Protocol):
+    """Scores the documents of a query as a list: what one gets depends on the others."""
+
+    @property
+    def kind(self) -> str:
+        """ "cascade"."""
+
+    @property
+    def numerics(self) -> str:
+        """The numerics of the forward pass, the coarsest of all that take part."""
+
+    def score_list(
+        self, query: str, documents: Sequence[Text], *, max_tokens_per_document: int | None = None
+    ) -> Scores:
+        """Return the scores of `documents` in their order, however long it takes.
+
+        Raises:
+            ArithmeticError: a score is not finite.
+        """
+
+
 def score_texts(
-    ranker: Ranker[SizedP],
+    ranker: Ranker[SizedP] | ListRanker,
     query: str,
     documents: Sequence[Text],
     *,
@@ -126,6 +150,8 @@ def score_texts(
     Raises:
         ArithmeticError: a score is not finite.
     """
+    if isinstance(ranker, ListRanker):
+        return ranker.score_list(query, documents, max_tokens_per_document=max_tokens_per_document)
     started = time.perf_counter()
     encoded = ranker.encode(query, documents, max_tokens_per_document=max_tokens_per_document)
     tokenized = time.perf_counter()

@@ -19,6 +19,8 @@ from ranklift.rankers.base import Encoded, Text, Values, finite
 from ranklift.rankers.encoding import Pair, PairEncoder
 from ranklift.rankers.engines.base import Engine
 from ranklift.rankers.engines.choice import choose_engine, this_device
+from ranklift.rankers.lru import CacheUse
+from ranklift.rankers.token_cache import TokenCache
 from ranklift.v1.errors import InvalidRequest
 
 
@@ -33,6 +35,12 @@ class CrossEncoder:
     @property
     def numerics(self) -> str:
         return self._engine.numerics
+
+    @property
+    def token_cache_use(self) -> CacheUse:
+        """How the token cache was used; nothing at all without one."""
+        cache = self._encoder.cache
+        return CacheUse() if cache is None else cache.use
 
     def encode(
         self,
@@ -51,8 +59,10 @@ class CrossEncoder:
         return finite(self._engine.scores(pairs))
 
 
-def load_cross_encoder(folder: Path, manifest: Manifest) -> CrossEncoder:
-    """Return the ranker of an encoder's or decoder's artefact.
+def load_cross_encoder(
+    folder: Path, manifest: Manifest, token_cache_tokens: int = 0
+) -> CrossEncoder:
+    """Return the ranker of an encoder's or decoder's artefact; a cache of 0 tokens is none.
 
     Raises:
         InvalidRequest: the files do not fit together, or no engine computes them in
@@ -60,7 +70,8 @@ def load_cross_encoder(folder: Path, manifest: Manifest) -> CrossEncoder:
         NotReady: the engine that does is too far off on this machine.
     """
     model = load_scorer(folder)
-    encoder = PairEncoder(load_tokenizer(folder), manifest.kind, manifest.max_tokens)
+    cache = TokenCache(token_cache_tokens) if token_cache_tokens else None
+    encoder = PairEncoder(load_tokenizer(folder), manifest.kind, manifest.max_tokens, cache)
     engine = choose_engine(
         model,
         manifest.kind,
@@ -83,7 +94,11 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
             folder, local_files_only=True
         )
     except Exception as error:  # the tokenizers library raises bare ones
-        raise InvalidRequest.of(
-            "uri", f'"{folder}" holds no tokenizer that can be read; it needs tokenizer.json'
-        ) from error
+        raise InvalidRequest.of("uri", _no_tokenizer(folder)) from error
+    if not tokenizer.is_fast:  # written in Python: it has no library underneath
+        raise InvalidRequest.of("uri", _no_tokenizer(folder))
     return tokenizer
+
+
+def _no_tokenizer(folder: Path) -> str:
+    return f'"{folder}" holds no tokenizer that can be read; it needs tokenizer.json'

@@ -27,7 +27,7 @@ import numpy as np
 from ir_measures import nDCG
 from numpy.typing import NDArray
 
-from ranklift.rankers.base import Ranker, RankingList, SizedP, score_texts
+from ranklift.rankers.base import ListRanker, Ranker, RankingList, SizedP, score_texts
 from ranklift.v1.errors import InvalidRequest
 
 Floats = NDArray[np.float64]
@@ -83,7 +83,7 @@ class Difference:
 
 
 def evaluate(
-    ranker: Ranker[SizedP],
+    ranker: Ranker[SizedP] | ListRanker,
     lists: Sequence[RankingList],
     *,
     seed: int = 0,

@@ -7,13 +7,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
-from ranklift.rankers.artefacts import digest_of, load_ranker, read_manifest
+from ranklift.rankers.artefacts import digest_of
 from ranklift.rankers.base import Ranker, Text
+from ranklift.rankers.cascade import Cascade
+from ranklift.rankers.lru import CacheUse
 from ranklift.rankers.serving.cost import CostModel
-from ranklift.rankers.serving.lengths import Lengths
 from ranklift.rankers.serving.scheduler import Scheduler
+from ranklift.rankers.serving.stages import Stage, read_stages
 from ranklift.v1.errors import AlreadyExists, InvalidRequest, NotFound, NotReady, Unreachable
 
 WARM_UP_QUERY = "warm up"
@@ -44,20 +46,35 @@ def _set_event() -> asyncio.Event:
 
 @dataclass(slots=True)
 class Loaded:
-    """A version in memory, what its work costs, and the number of calls under way."""
+    """A version in memory, its stages, and the number of calls under way."""
 
     model: str
     version: str
     digest: str
-    ranker: Ranker[Any]
-    cost: CostModel = field(default_factory=CostModel)
-    lengths: Lengths = field(default_factory=Lengths)
+    ranker: Ranker[Any] | Cascade
+    stages: tuple[Stage, ...]
     calls: int = 0
     idle: asyncio.Event = field(default_factory=_set_event)
 
     @property
     def name(self) -> str:
         return f"{self.model}@{self.version}"
+
+    @property
+    def token_cache_use(self) -> CacheUse:
+        """How the token caches of its neural stages were used."""
+        used = (
+            stage.ranker.token_cache_use
+            for stage in self.stages
+            if isinstance(stage.ranker, _CachesTokens)
+        )
+        return sum(used, start=CacheUse())
+
+
+@runtime_checkable
+class _CachesTokens(Protocol):
+    @property
+    def token_cache_use(self) -> CacheUse: ...
 
 
 class LoadedVersions:
@@ -66,12 +83,16 @@ class LoadedVersions:
     The model of the first version loaded is the default. The version loaded
     last serves under its model's bare name. `announce` is told "model@version"
     and whether it serves from now on: not before it is warm. `scheduler` warms
-    versions up, between the batches of those that serve.
+    versions up, between the batches of those that serve. `token_cache_tokens` is
+    each neural stage's.
     """
 
-    def __init__(self, announce: Announce, scheduler: Scheduler) -> None:
+    def __init__(
+        self, announce: Announce, scheduler: Scheduler, *, token_cache_tokens: int = 0
+    ) -> None:
         self._announce = announce
         self._scheduler = scheduler
+        self._token_cache_tokens = token_cache_tokens
         self._loaded: dict[tuple[str, str], Loaded] = {}
         self._default_model = ""
         self._warming: set[tuple[str, str]] = set()
@@ -165,20 +186,23 @@ class LoadedVersions:
                 )
             return present
         await self._announce(wanted.name, False)
-        ranker, max_tokens = await asyncio.to_thread(_read, wanted.folder)
-        loaded = Loaded(wanted.model, wanted.version, digest, ranker, lengths=Lengths(max_tokens))
-        await self._warm_up(loaded)
+        ranker, stages = await asyncio.to_thread(
+            read_stages, wanted.folder, token_cache_tokens=self._token_cache_tokens
+        )
+        loaded = Loaded(wanted.model, wanted.version, digest, ranker, stages)
+        for stage in stages:
+            await self._warm_up(stage)
         self.add(loaded)
         await self._announce(loaded.name, True)
         return loaded
 
-    async def _warm_up(self, loaded: Loaded) -> None:
+    async def _warm_up(self, stage: Stage) -> None:
         # The first time, a shape pays for what is set up once; that is no forecast.
-        for cost in (CostModel(), loaded.cost):
+        for cost in (CostModel(), stage.cost):
             for documents, words in WARM_UP_SHAPES:
                 texts = [Text(str(i), "", " ".join(["word"] * words)) for i in range(documents)]
-                encoded = await asyncio.to_thread(loaded.ranker.encode, WARM_UP_QUERY, texts)
-                await self._scheduler.warm(loaded.ranker, cost, encoded.pairs)
+                encoded = await asyncio.to_thread(stage.ranker.encode, WARM_UP_QUERY, texts)
+                await self._scheduler.warm(stage.ranker, cost, encoded.pairs)
 
     async def unload(self, model: str, version: str) -> None:
         """Stop serving a version, wait for the calls under way, and let it go.
@@ -203,8 +227,3 @@ def _checked_digest(wanted: VersionToLoad) -> str:
             "they were registered: restore them or register a new version",
         )
     return digest
-
-
-def _read(folder: Path) -> tuple[Ranker[Any], int]:
-    """Return the ranker and the most tokens that it reads, 0 for no limit."""
-    return load_ranker(folder), read_manifest(folder).max_tokens

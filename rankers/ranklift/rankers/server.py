@@ -14,19 +14,24 @@ from google.protobuf.duration_pb2 import Duration
 
 from ranklift.inference import open_inference_pb2_grpc
 from ranklift.rankers.base import Scores, Text
+from ranklift.rankers.cascade import Cascade
 from ranklift.rankers.loaded import Loaded, LoadedVersions, VersionToLoad
+from ranklift.rankers.lru import CacheUse
+from ranklift.rankers.serving.cascade import cascade_scores
 from ranklift.rankers.serving.open_inference import OPEN_INFERENCE_SERVICE, OpenInferenceServicer
 from ranklift.rankers.serving.options import ServingOptions
 from ranklift.rankers.serving.scheduler import Scheduler
+from ranklift.rankers.serving.score_cache import ScoreCache
+from ranklift.rankers.serving.stages import Scoring
 from ranklift.rankers.serving.telemetry import Telemetry
-from ranklift.rankers.serving.tokenizing import Tokenizing
 from ranklift.v1 import models_pb2 as models
 from ranklift.v1 import models_pb2_grpc, ranking_pb2_grpc
 from ranklift.v1 import ranking_pb2 as ranking
 from ranklift.v1.errors import Expired, InvalidRequest, Violation
 from ranklift.v1.hosting import Hosted, host
+from ranklift.v1.metadata import belongs_to_experiment
 from ranklift.v1.observing import ObservedRanking
-from ranklift.v1.requests import RankLimits, validate_rank_request
+from ranklift.v1.requests import validate_rank_request
 
 RANKING_SERVICE = ranking.DESCRIPTOR.services_by_name["RankingService"].full_name
 MODEL_SERVICE = models.DESCRIPTOR.services_by_name["ModelService"].full_name
@@ -53,10 +58,9 @@ async def serve_ranker(
 
     options, telemetry = options or ServingOptions(), telemetry or Telemetry()
     scheduler = Scheduler(options, telemetry.batches)
-    table = LoadedVersions(announce, scheduler)
-    ranker = ObservedRanking(
-        RankerServicer(table, scheduler, options.limits), observers=telemetry.calls
-    )
+    table = LoadedVersions(announce, scheduler, token_cache_tokens=options.token_cache_tokens)
+    servicer = RankerServicer(table, scheduler, options)
+    ranker = ObservedRanking(servicer, observers=telemetry.calls)
     manager = RankerModels(table)
     open_inference = OpenInferenceServicer(
         ranker,
@@ -81,7 +85,7 @@ async def serve_ranker(
         interceptors=telemetry.interceptors,
     )
     for tell in telemetry.started:
-        tell(_State(scheduler, table))
+        tell(_State(scheduler, table, servicer))
     try:
         await table.load_all(versions)
     except BaseException:
@@ -98,6 +102,7 @@ class _State:
 
     scheduler: Scheduler
     table: LoadedVersions
+    servicer: RankerServicer
 
     @property
     def queued_tokens(self) -> int:
@@ -107,15 +112,31 @@ class _State:
     def versions(self) -> list[tuple[str, str]]:
         return [(each.model, each.version) for each in self.table.all()]
 
+    @property
+    def token_caches(self) -> dict[tuple[str, str], CacheUse]:
+        return {(each.model, each.version): each.token_cache_use for each in self.table.all()}
+
+    @property
+    def score_cache(self) -> CacheUse:
+        return self.servicer.score_cache_use
+
 
 class RankerServicer(ranking_pb2_grpc.RankingServiceServicer):
     """Scores documents with a loaded version, together with those of other requests."""
 
-    def __init__(self, versions: LoadedVersions, scheduler: Scheduler, limits: RankLimits) -> None:
+    def __init__(
+        self, versions: LoadedVersions, scheduler: Scheduler, options: ServingOptions
+    ) -> None:
         self._versions = versions
-        self._scheduler = scheduler
-        self._limits = limits
-        self._tokenizing = Tokenizing()
+        self._scoring = Scoring(scheduler)
+        self._limits = options.limits
+        self._cache = ScoreCache(options.score_cache_pairs) if options.score_cache_pairs else None
+        self._caches_experiments = options.score_cache_in_experiments
+
+    @property
+    def score_cache_use(self) -> CacheUse:
+        """How the score cache was used; nothing at all without one."""
+        return CacheUse() if self._cache is None else self._cache.use
 
     async def Rank(  # noqa: N802
         self,
@@ -125,10 +146,18 @@ class RankerServicer(ranking_pb2_grpc.RankingServiceServicer):
         arrived = time.perf_counter()
         # None without a deadline, whatever the stubs say.
         remaining: float | None = context.time_remaining()
-        return await self.rank(request, None if remaining is None else arrived + remaining)
+        return await self.rank(
+            request,
+            None if remaining is None else arrived + remaining,
+            in_experiment=belongs_to_experiment(context),
+        )
 
     async def rank(
-        self, request: ranking.RankRequest, expires: float | None
+        self,
+        request: ranking.RankRequest,
+        expires: float | None,
+        *,
+        in_experiment: bool = False,
     ) -> ranking.RankResponse:
         """Answer a request by `expires` (`time.perf_counter`; None without a deadline).
 
@@ -144,24 +173,43 @@ class RankerServicer(ranking_pb2_grpc.RankingServiceServicer):
         most = request.max_tokens_per_document or None
         documents = [Text(each.id, each.title, each.text) for each in request.documents]
         async with self._versions.using(request.model.name, request.model.version) as loaded:
-            ranker, cost, lengths = loaded.ranker, loaded.cost, loaded.lengths
-            estimated = lengths.estimate(request.query, documents, most)
-            with self._scheduler.reserve(cost, estimated, expires) as place:
-                tokenized = await self._tokenizing.encode(ranker, request.query, documents, most)
-                encoded = tokenized.encoded
-                lengths.observe(request.query, documents, encoded)
-                answered = await self._scheduler.score(ranker, cost, encoded.pairs, expires, place)
-        scores = Scores(
-            values=answered.values,
-            tokens=encoded.tokens,
-            truncated=encoded.truncated,
-            tokenize_seconds=tokenized.seconds,
-            inference_seconds=answered.inference_seconds,
-        )
+            scores = await self._scores(
+                loaded, request.query, documents, most, arrived, expires, in_experiment
+            )
         reply = response_of(request, loaded, scores, arrived)
         if expires is not None and time.perf_counter() >= expires:
             raise Expired.of("", "the deadline passed before the reply was there")
         return reply
+
+    async def _scores(
+        self,
+        loaded: Loaded,
+        query: str,
+        documents: Sequence[Text],
+        most: int | None,
+        arrived: float,
+        expires: float | None,
+        in_experiment: bool,
+    ) -> Scores:
+        if isinstance(loaded.ranker, Cascade):
+            # Never from the cache: what a document gets depends on the list and on the clock.
+            return await cascade_scores(
+                loaded.ranker.plan,
+                loaded.stages,
+                self._scoring,
+                query,
+                documents,
+                most,
+                arrived=arrived,
+                expires=expires,
+            )
+
+        async def score(some: Sequence[Text]) -> Scores:
+            return await self._scoring.scores(loaded.stages[0], query, some, most, expires)
+
+        if self._cache is None or (in_experiment and not self._caches_experiments):
+            return await score(documents)
+        return await self._cache.scores(loaded.digest, query, documents, most, score)
 
 
 def response_of(
@@ -196,6 +244,7 @@ def response_of(
         ),
         tokens=scores.tokens,
         truncated_document_ids=[request.documents[i].id for i in scores.truncated],
+        reranked_documents=scores.reranked,
     )
 
 

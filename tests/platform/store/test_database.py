@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect, text
 from sqlalchemy.exc import IntegrityError
@@ -22,6 +27,7 @@ from ranklift.store.database import (
 )
 from ranklift.store.registry import open_registry
 from ranklift.store.tables import Base, LayerRow
+from ranklift.store.values import Lineage, ModelRef, ModelVersion
 from ranklift.v1.errors import InvalidRequest, NotReady, Unreachable
 
 
@@ -100,6 +106,49 @@ def test_first_users_of_a_sqlite_file_wait_for_each_other(tmp_path: Path) -> Non
             together = threading.Barrier(8)
             modes = pool.map(lambda _, url=url, all_=together: meet(url, all_), range(8))
             assert set(modes) == {"wal"}
+
+
+def test_versions_and_who_refers_to_them_outlive_the_step_to_0004(empty_url: str) -> None:
+    upgrade(empty_url)
+    registry = open_registry(empty_url)
+    old = ModelVersion(
+        ref=ModelRef("student", "1"),
+        kind="encoder",
+        digest="sha256:" + "1" * 64,
+        numerics="fp32",
+        uri="models/student/1",
+        lineage=Lineage("distil", ("teacher@1",), "nightly-1", {"ndcg@10": 0.1 + 0.2}),
+        created=datetime(2026, 5, 1, tzinfo=UTC),
+    )
+    registry.models.register(old)
+    registry.models.set_champion(old.ref, actor="ann", reason="")
+    migrate(empty_url, command.downgrade, "0003")
+    cascade = replace(old, ref=ModelRef("cascade", "1"), kind="cascade")
+    with pytest.raises(IntegrityError, match="ck_model_versions_kind"):
+        registry.models.register(cascade)
+    migrate(empty_url, command.upgrade, "head")
+    assert registry.models.champion() == registry.models.get(old.ref) == old
+    registry.models.register(cascade)
+    # The champion still needs its version, and a cascade has no place in the older schema.
+    with pytest.raises(IntegrityError), writing(registry.engine) as session:
+        session.execute(text("DELETE FROM model_versions WHERE model = 'student'"))
+    with pytest.raises(IntegrityError):
+        migrate(empty_url, command.downgrade, "0003")
+    assert registry.models.get(cascade.ref) == cascade
+    check_schema(registry.engine)
+    registry.close()
+
+
+def migrate(url: str, step: Callable[[Config, str], None], revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", "ranklift.migrations:")
+    engine = open_engine(url)
+    try:
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            step(config, revision)
+    finally:
+        engine.dispose()
 
 
 def test_an_empty_database_names_the_command_to_run(empty_url: str) -> None:

@@ -35,6 +35,7 @@ from ranklift.traffic.upstreams import Upstreams
 from ranklift.v1 import models_pb2, ranking_pb2
 from ranklift.v1.errors import InvalidRequest, NotFound, RequestError
 from ranklift.v1.hosting import Hosted, host
+from ranklift.v1.metadata import EXPERIMENT
 from ranklift.v1.models_pb2_grpc import ModelServiceServicer, add_ModelServiceServicer_to_server
 from ranklift.v1.ranking_pb2_grpc import (
     RankingServiceServicer,
@@ -63,6 +64,7 @@ class ToyRanker(RankingServiceServicer):
         self.spoil: Callable[[ranking_pb2.RankResponse], None] = lambda reply: None
         self.asked: list[ranking_pb2.RankRequest] = []
         self.remaining_seconds: list[float] = []
+        self.experiments: list[str] = []
         self.cancelled = asyncio.Event()
         self.load_requests: list[models_pb2.LoadModelVersionRequest] = []
         self.address = "127.0.0.1:0"
@@ -95,6 +97,8 @@ class ToyRanker(RankingServiceServicer):
     ) -> ranking_pb2.RankResponse:
         self.asked.append(request)
         self.remaining_seconds.append(context.time_remaining() or 0.0)
+        told = dict(context.invocation_metadata() or ())
+        self.experiments.append(str(told.get(EXPERIMENT, "")))
         try:
             await asyncio.sleep(self.delay_seconds)
         except asyncio.CancelledError:

@@ -57,6 +57,23 @@ def test_a_unit_is_served_by_its_arm(install: Any, toy_ranker: Any, halves: Serv
     asyncio.run(scenario())
 
 
+def test_rankers_are_told_which_calls_belong_to_an_experiment(
+    install: Any, toy_ranker: Any, halves: ServingConfig
+) -> None:
+    async def scenario() -> None:
+        rankers = toy_ranker(CHAMPION), toy_ranker(CHALLENGER)
+        async with install(*rankers, config=halves) as ranklift:
+            for user in (CONTROLLED, TREATED, ""):
+                await ranklift.rank(user_id=user)
+            # The champion that steps in for an arm answers for the experiment, too.
+            rankers[1].trouble = grpc.StatusCode.INTERNAL
+            await ranklift.rank(user_id=TREATED)
+        assert rankers[0].experiments == ["title-boost", "", "title-boost"]
+        assert rankers[1].experiments == ["title-boost", "title-boost"]
+
+    asyncio.run(scenario())
+
+
 def test_a_reply_carries_what_the_ranker_said(
     install: Any, toy_ranker: Any, halves: ServingConfig
 ) -> None:

@@ -6,6 +6,7 @@ from google.protobuf.duration_pb2 import Duration
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from ranklift.cli.telemetry.buckets import SECONDS, TOKENS
+from ranklift.cli.telemetry.cache_metrics import CacheMetrics
 from ranklift.rankers.serving.telemetry import RankerState
 from ranklift.v1.observing import RankCall
 
@@ -34,6 +35,12 @@ class RankerMetrics:
             registry=registry,
         )
         self._tokens = Counter("ranklift_ranker_tokens", "Tokens read.", VERSION, registry=registry)
+        self._reranked = Counter(
+            "ranklift_ranker_reranked_documents",
+            "Documents that the second stage of a cascade ranked.",
+            VERSION,
+            registry=registry,
+        )
         self._stages = Histogram(
             "ranklift_ranker_stage_seconds",
             "Where the time of answered calls went; total is all of it.",
@@ -55,8 +62,9 @@ class RankerMetrics:
         )
 
     def started(self, state: RankerState) -> None:
-        """Read these two from `state` whenever somebody asks."""
+        """Read these from `state` whenever somebody asks."""
         self._state = state
+        self._registry.register(CacheMetrics(state))
         Gauge(
             "ranklift_ranker_queue_tokens", "Tokens that wait now.", registry=self._registry
         ).set_function(lambda: state.queued_tokens)
@@ -73,6 +81,7 @@ class RankerMetrics:
         self._documents.labels(*version).inc(len(call.request.documents))
         self._truncated.labels(*version).inc(len(reply.truncated_document_ids))
         self._tokens.labels(*version).inc(reply.tokens)
+        self._reranked.labels(*version).inc(reply.reranked_documents)
         for stage in ("queue", "tokenize", "inference", "total"):
             self._stages.labels(stage).observe(_seconds(getattr(reply.timing, stage)))
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from grpc import aio
 
+from ranklift.rankers.lru import CacheUse
 from ranklift.v1.observing import RankObserver
 
 
@@ -21,6 +22,14 @@ class RankerState(Protocol):
     @property
     def versions(self) -> Collection[tuple[str, str]]:
         """Model and version of what is loaded."""
+
+    @property
+    def token_caches(self) -> Mapping[tuple[str, str], CacheUse]:
+        """How the token cache of each loaded version was used."""
+
+    @property
+    def score_cache(self) -> CacheUse:
+        """How the score cache was used."""
 
 
 BatchObserver = Callable[[int, float], None]  # tokens, seconds
