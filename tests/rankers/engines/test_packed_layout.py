@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from ranklift.rankers.encoding import Pair
 from ranklift.rankers.engines.packed_layout import (
     GROUP_SCORES,
-    GROUP_SLACK,
     group_bounds,
     pack,
     packed_chunks,
+    width_of,
 )
 
 LENGTHS = st.lists(st.integers(2, 600), max_size=60)
@@ -33,21 +33,23 @@ def test_groups_are_neighbours_of_like_length(lengths: list[int], heads: int) ->
     bounds = group_bounds(lengths, heads)
     assert [i for begin, end in bounds for i in range(begin, end)] == list(range(len(lengths)))
     for begin, end in bounds:
-        longest, pairs = lengths[begin], end - begin
-        assert lengths[end - 1] >= longest * (1 - GROUP_SLACK)
-        assert pairs == 1 or pairs * heads * longest**2 <= GROUP_SCORES
+        (width,) = {width_of(length) for length in lengths[begin:end]}
+        pairs = end - begin
+        assert width % 16 == 0
+        assert width - 16 < lengths[end - 1] <= lengths[begin] <= width
+        assert pairs == 1 or pairs * heads * width**2 <= GROUP_SCORES
 
 
-def test_three_pairs_by_hand() -> None:
+def test_two_pairs_by_hand() -> None:
     packed = pack([Pair((5, 6, 7, 8, 9, 4, 4, 4), 2), Pair((1, 2, 3, 4, 5, 6, 7), 3)], heads=1)
-    assert packed.ids.tolist() == [5, 6, 7, 8, 9, 4, 4, 4, 1, 2, 3, 4, 5, 6, 7]
-    assert packed.positions.tolist() == [*range(8), *range(7)]
-    assert packed.types.tolist() == [0, 0, 1, 1, 1, 1, 1, 1, 0, 0, 0, 1, 1, 1, 1]
-    assert packed.firsts.tolist() == [0, 8]
+    # 15 rows, and one that is of no pair.
+    assert packed.ids.tolist() == [5, 6, 7, 8, 9, 4, 4, 4, 1, 2, 3, 4, 5, 6, 7, 0]
+    assert packed.positions.tolist() == [*range(8), *range(7), 0]
+    assert packed.types.tolist() == [0, 0, 1, 1, 1, 1, 1, 1, 0, 0, 0, 1, 1, 1, 1, 0]
+    assert packed.firsts.tolist() == [0, 8, *[0] * 14]
     (group,) = packed.groups
-    assert group.padding is not None
-    assert group.padding.gather.tolist() == [*range(15), 14]
-    assert torch.isinf(group.padding.mask).tolist() == [[False] * 8, [False] * 7 + [True]]
-    assert group.padding.keep.tolist() == list(range(15))
-    alone = pack([Pair((5, 6), 1), Pair((7, 8), 1)], heads=1).groups
-    assert [(each.rows, each.padding) for each in alone] == [(slice(0, 4), None)]
+    assert (group.rows, group.width) == (slice(0, 15), 16)
+    assert group.gather.tolist() == [*range(7), *[7] * 9, *range(8, 14), *[14] * 10]
+    behind = torch.isinf(group.mask).tolist()
+    assert behind == [[False] * 8 + [True] * 8, [False] * 7 + [True] * 9]
+    assert group.keep.tolist() == [*range(8), *range(16, 23)]

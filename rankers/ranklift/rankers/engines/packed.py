@@ -65,10 +65,10 @@ class PackedEngine:
         with torch.inference_mode():
             for chunk in packed_chunks([pair.tokens for pair in pairs], CHUNK_TOKENS):
                 packed = pack([pairs[i] for i in chunk], self._weights.heads)
-                values[chunk] = self._forward(packed).double().numpy()
+                values[chunk] = self._forward(packed)[: len(chunk)].double().numpy()
         return values
 
-    def _forward(self, packed: Packed) -> Tensor:  # (pairs,)
+    def _forward(self, packed: Packed) -> Tensor:  # (firsts,)
         weights, dtype = self._weights, self._dtype
         rows = embed(weights, packed)
         for layer in self._layers:
@@ -93,10 +93,11 @@ def embed(weights: EncoderWeights, packed: Packed) -> Tensor:  # (rows, width), 
     return rows if weights.projection is None else weights.projection(rows)
 
 
-def head_scores(weights: EncoderWeights, firsts: Tensor) -> Tensor:  # (pairs, width) -> (pairs,)
+def head_scores(weights: EncoderWeights, firsts: Tensor) -> Tensor:  # (rows, width) -> (rows,)
     """Return the head's values on the [CLS] rows of the last layer."""
     pooled = activation_of(weights.head_activation)(weights.pool(firsts))
-    return weights.score(pooled).squeeze(-1)
+    # Row by row: a product with one column would sum by how many rows there are.
+    return (pooled * weights.score.weight[0]).sum(-1) + weights.score.bias
 
 
 def _finish(layer: Layer, rows: Tensor, seen: Tensor, dtype: torch.dtype) -> Tensor:
