@@ -22,7 +22,8 @@ from ranklift.rankers.engines.packed_attention import attend, attend_first
 from ranklift.rankers.engines.packed_layout import Packed, pack, packed_chunks
 from ranklift.rankers.engines.packed_linear import Linear, MakeLinear, activation_of
 
-# Measured over 256 to 4,096: below, the layers are too small; above, they leave the cache.
+# Below 512 the layers are too small. Above, up to 4,096, another tenth can be won by processor time
+# (docs/benchmarks/rank_engine.md), but a chunk under way is what an urgent request waits for.
 CHUNK_TOKENS = 1_024
 
 
