@@ -27,7 +27,8 @@ from ranklift.rankers.artefacts import Lineage, Manifest, new_artefact
 from ranklift.rankers.backbones import load_scorer, minilm_folder, save
 from ranklift.rankers.base import Text
 from ranklift.rankers.loaded import VersionToLoad
-from ranklift.rankers.server import RankerServicer, serve_ranker
+from ranklift.rankers.server import serve_ranker
+from ranklift.rankers.serving.ranking import RankerServicer
 from ranklift.v1 import ranking_pb2
 from ranklift.v1.errors import Expired, Overloaded
 from ranklift.v1.hosting import share_interpreter

@@ -23,8 +23,9 @@ from ranklift.rankers.artefacts import digest_of, load_ranker
 from ranklift.rankers.backbones import load_scorer
 from ranklift.rankers.base import Text, score_texts
 from ranklift.rankers.loaded import Loaded, LoadedVersions, VersionToLoad
-from ranklift.rankers.server import RANKING_SERVICE, RankerServicer, serve_ranker
+from ranklift.rankers.server import serve_ranker
 from ranklift.rankers.serving.options import ServingOptions
+from ranklift.rankers.serving.ranking import RANKING_SERVICE, RankerServicer
 from ranklift.rankers.serving.scheduler import Scheduler
 from ranklift.rankers.serving.stages import Stage
 from ranklift.v1 import models_pb2, models_pb2_grpc, ranking_pb2, ranking_pb2_grpc

@@ -10,8 +10,8 @@ from grpc import aio
 
 from ranklift.rankers.base import Text
 from ranklift.rankers.loaded import Loaded, LoadedVersions
-from ranklift.rankers.server import RANKING_SERVICE, RankerServicer
 from ranklift.rankers.serving.options import ServingOptions
+from ranklift.rankers.serving.ranking import RANKING_SERVICE, RankerServicer
 from ranklift.rankers.serving.scheduler import Scheduler
 from ranklift.v1 import ranking_pb2, ranking_pb2_grpc
 from ranklift.v1.hosting import host

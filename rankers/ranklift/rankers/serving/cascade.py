@@ -17,11 +17,11 @@ from itertools import accumulate
 from typing import Any
 
 from ranklift.rankers.artefacts import CascadePlan
-from ranklift.rankers.base import Scores, Text
+from ranklift.rankers.base import Scores
 from ranklift.rankers.cascade import best, cut_by_either, merged
 from ranklift.rankers.serving.admission import MARGIN_SHARE
 from ranklift.rankers.serving.queue import weight
-from ranklift.rankers.serving.stages import Scoring, Stage
+from ranklift.rankers.serving.stages import Asked, Scoring, Stage
 from ranklift.v1.errors import Expired, InvalidRequest, Overloaded
 
 # The rest is for the reply.
@@ -29,33 +29,23 @@ RANKING_SHARE = 0.9
 
 
 async def cascade_scores(
-    plan: CascadePlan,
-    stages: Sequence[Stage],
-    scoring: Scoring,
-    query: str,
-    documents: Sequence[Text],
-    most: int | None,
-    *,
-    arrived: float,
-    expires: float | None,
+    plan: CascadePlan, stages: Sequence[Stage], scoring: Scoring, asked: Asked
 ) -> Scores:
-    """Return the scores of a call that `arrived` and `expires` then (`time.perf_counter`).
-
-    They are those of the first stage when the second ranked nothing.
+    """Return the scores of a call; those of the first stage when the second ranked nothing.
 
     Raises:
         Overloaded, InvalidRequest, Expired: the first stage's.
         ArithmeticError: a score of either stage is not finite.
     """
     cheap, dear = stages
-    first = await scoring.scores(cheap, query, documents, most, expires)
+    first = await scoring.scores(cheap, asked)
     time_given = plan.budget_ms / 1_000
-    if expires is not None:
-        time_given = min(time_given, expires - arrived)
-    ends = arrived + RANKING_SHARE * time_given
+    if asked.expires is not None:
+        time_given = min(time_given, asked.expires - asked.arrived)
+    ends = asked.arrived + RANKING_SHARE * time_given
     top = best(first.values, plan.top_k)
-    chosen = [documents[i] for i in top]
-    second = await _as_many_as_fit(dear, scoring, query, chosen, most, ends)
+    chosen = asked.only([asked.documents[i] for i in top])
+    second = await _as_many_as_fit(dear, scoring, chosen, ends)
     if second is None:
         return first
     again = top[: second.reranked]
@@ -70,21 +60,16 @@ async def cascade_scores(
 
 
 async def _as_many_as_fit(
-    stage: Stage,
-    scoring: Scoring,
-    query: str,
-    documents: Sequence[Text],
-    most: int | None,
-    ends: float,
+    stage: Stage, scoring: Scoring, asked: Asked, ends: float
 ) -> Scores | None:
-    """Return the scores of the first ones of `documents`, None when none is there by `ends`."""
+    """Return the scores of the first documents, None when none is there by `ends`."""
     left = ends - time.perf_counter()
     if left <= 0:
         return None
     try:
         # A forecast may err. This does not: whoever is late is not waited for.
         async with asyncio.timeout(left):
-            tokenized = await scoring.tokenized(stage, query, documents, most)
+            tokenized = await scoring.tokenized(stage, asked)
             encoded = tokenized.encoded
             count = _affordable(stage, scoring, encoded.pairs, ends)
             if not count:

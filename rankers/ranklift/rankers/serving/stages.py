@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,25 @@ def _stage(ranker: Ranker[Any], folder: Path) -> Stage:
     return Stage(ranker, lengths=Lengths(read_manifest(folder).max_tokens))
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A call, as whoever scores it sees it.
+
+    At most `max_tokens_per_document` of each document are read, all that the model takes when
+    None. `arrived` and `expires` are of `time.perf_counter`; None without a deadline.
+    """
+
+    query: str
+    documents: Sequence[Text]
+    max_tokens_per_document: int | None
+    arrived: float
+    expires: float | None
+
+    def only(self, documents: Sequence[Text]) -> Asked:
+        """Return the same call about these of its documents."""
+        return replace(self, documents=documents)
+
+
 class Scoring:
     """Tokenises and scores for one stage at a time. It belongs to one event loop."""
 
@@ -50,33 +69,28 @@ class Scoring:
         self.scheduler = scheduler
         self._tokenizing = Tokenizing()
 
-    async def tokenized(
-        self, stage: Stage, query: str, documents: Sequence[Text], most: int | None
-    ) -> Tokenized[Any]:
-        """Return the pairs of `query` with each document, of which `most` tokens are read."""
-        tokenized = await self._tokenizing.encode(stage.ranker, query, documents, most)
-        stage.lengths.observe(query, documents, tokenized.encoded)
+    async def tokenized(self, stage: Stage, asked: Asked) -> Tokenized[Any]:
+        """Return the pairs of the query with each document."""
+        tokenized = await self._tokenizing.encode(
+            stage.ranker, asked.query, asked.documents, asked.max_tokens_per_document
+        )
+        stage.lengths.observe(asked.query, asked.documents, tokenized.encoded)
         return tokenized
 
-    async def scores(
-        self,
-        stage: Stage,
-        query: str,
-        documents: Sequence[Text],
-        most: int | None,
-        expires: float | None,
-    ) -> Scores:
-        """Return the scores of `documents`; what cannot be in time is refused before any work.
+    async def scores(self, stage: Stage, asked: Asked) -> Scores:
+        """Return the documents' scores; what cannot be in time is refused before any work.
 
         Raises:
             Overloaded, InvalidRequest, Expired, ArithmeticError: as `Scheduler.score`.
         """
-        estimated = stage.lengths.estimate(query, documents, most)
-        with self.scheduler.reserve(stage.cost, estimated, expires) as place:
-            tokenized = await self.tokenized(stage, query, documents, most)
+        estimated = stage.lengths.estimate(
+            asked.query, asked.documents, asked.max_tokens_per_document
+        )
+        with self.scheduler.reserve(stage.cost, estimated, asked.expires) as place:
+            tokenized = await self.tokenized(stage, asked)
             encoded = tokenized.encoded
             answered = await self.scheduler.score(
-                stage.ranker, stage.cost, encoded.pairs, expires, place
+                stage.ranker, stage.cost, encoded.pairs, asked.expires, place
             )
         return Scores(
             values=answered.values,
