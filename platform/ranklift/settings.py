@@ -43,7 +43,7 @@ class GatewaySettings(_Section):
 
 
 class RankerSettings(_Section):
-    """A ranker server. `threads` is what one forward pass may use; 0 takes all cores.
+    """A ranker server. `threads` are the cores that scoring may use; 0 takes all of them.
 
     `batch_tokens` go through the model at a time: the longest that an urgent
     call waits for work under way. `queue_tokens` is all that may wait; more is

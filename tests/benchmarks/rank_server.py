@@ -28,6 +28,8 @@ from ranklift.rankers.backbones import load_scorer, minilm_folder, save
 from ranklift.rankers.base import Text
 from ranklift.rankers.loaded import VersionToLoad
 from ranklift.rankers.server import serve_ranker
+from ranklift.rankers.serving.cores import shared
+from ranklift.rankers.serving.options import ServingOptions
 from ranklift.rankers.serving.ranking import RankerServicer
 from ranklift.v1 import ranking_pb2
 from ranklift.v1.errors import Expired, Overloaded
@@ -137,7 +139,11 @@ def served(folder: Path, model: str = "minilm") -> Iterator[Server]:
     """Serve a model version in a process of its own."""
     command = [sys.executable, "-m", "tests.benchmarks.rank_server", f"{model}={folder}"]
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": str(shared().threads)},
     ) as process:
         try:
             yield Server(process)
@@ -182,7 +188,7 @@ async def serve(versions: Sequence[VersionToLoad]) -> None:
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     RankerServicer.rank = rank  # type: ignore[method-assign, assignment]
     share_interpreter()
-    hosted = await serve_ranker("127.0.0.1:0", versions)
+    hosted = await serve_ranker("127.0.0.1:0", versions, ServingOptions(workers=shared().workers))
     print(hosted.address, flush=True)
     while await asyncio.to_thread(sys.stdin.readline):
         handled, watched.handled = watched.handled, []

@@ -34,11 +34,13 @@ SERVICE = "ranklift.v1.{}Service"
 @asynccontextmanager
 async def ranker(settings: Settings, load: Sequence[str] | None) -> AsyncIterator[Hosted]:
     """Run a ranker with the versions `load` names ("model@version"), or with those that serve."""
-    if settings.ranker.threads:
-        # Read by torch when it is imported, which only a neural ranker does.
-        os.environ["OMP_NUM_THREADS"] = str(settings.ranker.threads)
     from prometheus_client import CollectorRegistry
 
+    from ranklift.rankers.serving.cores import shared
+
+    cores = shared(settings.ranker.threads)
+    # Read by torch when it is imported, which only a neural ranker does.
+    os.environ["OMP_NUM_THREADS"] = str(cores.threads)
     from ranklift.cli.telemetry.exposition import exposed
     from ranklift.cli.telemetry.ranker_metrics import RankerMetrics
     from ranklift.cli.telemetry.tracing import traced
@@ -62,6 +64,7 @@ async def ranker(settings: Settings, load: Sequence[str] | None) -> AsyncIterato
             [VersionToLoad(v.ref.model, v.ref.version, Path(v.uri), v.digest) for v in versions],
             ServingOptions(
                 limits=_limits(settings),
+                workers=cores.workers,
                 batch_tokens=settings.ranker.batch_tokens,
                 queue_tokens=settings.ranker.queue_tokens,
                 patience_seconds=settings.ranker.patience_seconds,

@@ -109,7 +109,7 @@ class Ranker(Protocol[SizedP]):
         """Return the pairs of `query` with each document, in their order. Any thread may."""
 
     def scores(self, pairs: Sequence[SizedP]) -> Values:
-        """Return the scores of pairs, of any queries, shape (pairs,). One thread at a time.
+        """Return the scores of pairs, of any queries, shape (pairs,). Any threads, at once.
 
         Raises:
             ArithmeticError: a score is not finite.

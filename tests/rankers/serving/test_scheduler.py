@@ -241,3 +241,48 @@ def test_the_worker_teaches_the_cost_model() -> None:
         assert cost.seconds(600) > 0
 
     asyncio.run(act())
+
+
+def test_as_many_batches_are_scored_at_once_as_there_are_workers() -> None:
+    async def story(scheduler: Scheduler, gate: Gate) -> None:
+        calls = [ask(scheduler, gate, [Word(name, 200)]) for name in ("second", "third")]
+        async with asyncio.timeout(30):
+            while len(gate.batches) < 2:
+                await asyncio.sleep(0.001)
+        await turns()
+        assert gate.order == ["first", "second"]  # both under way; the third waits for a worker
+        gate.opened.set()
+        assert [(await call).values.tolist() for call in calls] == [[200], [200]]
+
+    acting(story, workers=2)
+
+
+def test_what_there_is_is_split_among_idle_workers() -> None:
+    async def batches(tokens: Sequence[int]) -> list[list[int]]:
+        scheduler, gate = Scheduler(ServingOptions(workers=2)), Gate()
+        gate.opened.set()
+        words = [Word("a", each) for each in tokens]
+        answered = await scheduler.score(gate, CostModel(), words, None)
+        assert answered.values.tolist() == list(tokens)
+        return sorted([pair.tokens for pair in batch] for batch in gate.batches)
+
+    assert asyncio.run(batches([100] * 4)) == [[100, 100], [100, 100]]
+    # Too little to be worth it.
+    assert asyncio.run(batches([40] * 3)) == [[40, 40, 40]]
+
+
+def test_a_forecast_is_of_all_workers_together() -> None:
+    async def act() -> None:
+        scheduler, gate = Scheduler(ServingOptions(workers=2)), Gate()
+        cost = costing(0.01)  # of both: each takes 0.02 s a token
+        busy = ask(scheduler, gate, [Word("busy", 1_000)], cost=cost)
+        assert await asyncio.to_thread(gate.entered.wait, 30)
+        # The other worker is idle, so half of what is under way stands before a newcomer.
+        now = time.perf_counter()
+        scheduler.admit(cost, 1_000, now + 30.0)
+        with pytest.raises(Overloaded, match="would be scored in"):
+            scheduler.admit(cost, 1_000, now + 15.0)
+        gate.opened.set()
+        await busy
+
+    asyncio.run(act())

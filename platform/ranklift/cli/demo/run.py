@@ -71,6 +71,7 @@ def run_demo(*, quick: bool, seed: int, folder: Path | None, home: Path) -> None
         registry.models.set_champion(bm25, actor=ACTOR, reason="what serves today")
         environment = {
             "OMP_NUM_THREADS": "1",
+            "RANKLIFT_RANKER__THREADS": "1",
             # The report is read from another process the moment after the last page.
             "RANKLIFT_EVENTS__DURABILITY": "strict",
             "RANKLIFT_RETRAIN__STEPS": str(school.training.retrain_steps),

@@ -10,7 +10,7 @@ from ranklift.rankers.encoding import Pair
 
 
 class Engine(Protocol):
-    """Scores pairs, whatever queries they are of. One thread at a time."""
+    """Scores pairs, whatever queries they are of. Several threads may ask at once."""
 
     @property
     def name(self) -> str:

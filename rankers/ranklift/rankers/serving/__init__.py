@@ -1,3 +1,3 @@
-"""How requests become batches: a cost model, a queue, admission, and one worker."""
+"""How requests become batches: a cost model, a queue, admission, and a few workers."""
 
 from __future__ import annotations

@@ -135,8 +135,16 @@ class Queue(Generic[JobT]):
             self._jobs.remove(job)
         return late
 
-    def take(self, now: float, budget: int) -> Batch[JobT] | None:
+    @property
+    def ready(self) -> int:
+        """The tokens of the pairs that a batch could take."""
+        return sum(job.tokens for job in self._jobs if job.waiting)
+
+    def take(self, now: float, budget: int, workers: int = 1) -> Batch[JobT] | None:
         """Remove and return the next batch, of at most `budget` tokens; None when nothing waits.
+
+        It is for one of `workers`, and will take so many times the forecast,
+        which is for all of them together.
 
         The first job's model decides, and its followers in the queue are taken
         along as long as they are of the same model, so that nobody is overtaken.
@@ -151,8 +159,8 @@ class Queue(Generic[JobT]):
             positions: list[int] = []
             while job.waiting:
                 more = weight(job.pairs[job.waiting[-1]])
-                full = tokens + more > budget or now + job.cost.seconds(tokens + more) > latest
-                if tokens and full:
+                ends = now + job.cost.seconds(tokens + more) * workers
+                if tokens and (tokens + more > budget or ends > latest):
                     break
                 positions.append(job.waiting.pop())
                 job.tokens -= more

@@ -23,6 +23,9 @@ from ranklift.v1.errors import Expired, RequestError
 
 Outcome: TypeAlias = Values | Exception
 
+# A batch is not split for an idle worker into less: its fixed costs would be most of it.
+LEAST_SHARE = 128
+
 
 @dataclass(frozen=True, slots=True)
 class Answered:
@@ -54,18 +57,18 @@ class Place:
     call: _Call
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Running:
     batch: Batch[_Call]
     ends: float  # as forecast, `time.perf_counter`
 
 
 class Scheduler:
-    """Scores the pairs of many requests on one worker thread. It belongs to one event loop.
+    """Scores the pairs of many requests on a few worker threads. It belongs to one event loop.
 
-    One thread for all models of a process: a model uses all cores by itself.
-    The worker never waits for a batch to fill. `observers` are told of each
-    batch that ended.
+    The workers are for all models of a process. No worker waits for a batch to
+    fill, and what there is is split among those that are idle. Forecasts are of
+    all workers together. `observers` are told of each batch that ended.
     """
 
     def __init__(
@@ -74,12 +77,12 @@ class Scheduler:
         self._options = options or ServingOptions()
         self._observers = tuple(observers)
         self._queue: Queue[_Call] = Queue()
-        self._running: _Running | None = None
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="scoring")
+        self._running: list[_Running] = []
+        self._workers = ThreadPoolExecutor(self._options.workers, thread_name_prefix="scoring")
 
     @property
     def queued_tokens(self) -> int:
-        """The tokens that wait, without the batch under way."""
+        """The tokens that wait, without the batches under way."""
         return sum(job.tokens for job in self._queue)
 
     def admit(self, cost: CostModel, tokens: int, expires: float | None) -> None:
@@ -149,7 +152,8 @@ class Scheduler:
         if call.expires <= now:
             raise _expired()
         check_room(self._queue, call, self._options.queue_tokens)
-        busy = max(self._running.ends - now, 0.0) if self._running else 0.0
+        left = sum(max(running.ends - now, 0.0) for running in self._running)
+        busy = left / self._options.workers
         check_time(self._queue, call, now=now, busy=busy, margin=margin)
 
     async def _scored(self, call: _Call) -> Answered:
@@ -172,29 +176,38 @@ class Scheduler:
         return Answered(call.values, max(ended - began - spent, 0.0), spent)
 
     def _next(self) -> None:
-        """Give the worker its next batch, unless it has one."""
-        if self._running:
-            return
-        now = time.perf_counter()
-        for late in self._queue.drop_late(now):
-            _fail(late, _expired())
-        batch = self._queue.take(now, self._options.batch_tokens)
-        if batch is None:
-            return
+        """Give each idle worker a batch, as long as there are any."""
+        workers = self._options.workers
+        while idle := workers - len(self._running):
+            now = time.perf_counter()
+            for late in self._queue.drop_late(now):
+                _fail(late, _expired())
+            share = max(-(-self._queue.ready // idle), LEAST_SHARE)
+            batch = self._queue.take(now, min(self._options.batch_tokens, share), workers)
+            if batch is None:
+                return
+            self._start(batch, now)
+
+    def _start(self, batch: Batch[_Call], now: float) -> None:
         first = batch.parts[0].job
-        self._running = _Running(batch, now + first.cost.seconds(batch.tokens))
+        ends = now + first.cost.seconds(batch.tokens) * self._options.workers
+        running = _Running(batch, ends)
+        self._running.append(running)
         ranker: Any = first.model
         parts = [[part.job.pairs[i] for i in part.positions] for part in batch.parts]
         loop = asyncio.get_running_loop()
-        self._worker.submit(_timed_scores, ranker, parts).add_done_callback(
-            lambda future: _call_soon(loop, self._ended, batch, future)
+        self._workers.submit(_timed_scores, ranker, parts).add_done_callback(
+            lambda future: _call_soon(loop, self._ended, running, future)
         )
 
-    def _ended(self, batch: Batch[_Call], future: Future[tuple[list[Outcome], float]]) -> None:
-        self._running = None
+    def _ended(self, running: _Running, future: Future[tuple[list[Outcome], float]]) -> None:
+        self._running.remove(running)
+        batch = running.batch
         outcomes, seconds = future.result()
         if not any(isinstance(outcome, Exception) for outcome in outcomes):
-            batch.parts[0].job.cost.observe(batch.tokens, seconds)
+            # The others scored as much meanwhile, or could have.
+            share = seconds / self._options.workers
+            batch.parts[0].job.cost.observe(batch.tokens, share)
         for observe in self._observers:
             observe(batch.tokens, seconds)
         for part, outcome in zip(batch.parts, outcomes, strict=True):
