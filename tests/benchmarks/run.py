@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -58,15 +59,24 @@ BENCHMARKS: Mapping[str, Callable[[], str]] = {
 
 def main() -> int:
     names = sys.argv[1:] or list(BENCHMARKS)
+    failed: list[str] = []
     for name in names:
         if name not in BENCHMARKS:
             print(f"no benchmark {name!r}; there are {', '.join(BENCHMARKS)}", file=sys.stderr)
             return 2
-        body = BENCHMARKS[name]()
+        try:
+            body = BENCHMARKS[name]()
+        except Exception:
+            # Hours of others are not lost for one that fails, or whose peers are not installed.
+            traceback.print_exc()
+            failed.append(name)
+            continue
         PAGES.mkdir(parents=True, exist_ok=True)
         (PAGES / f"{name}.md").write_text(f"{body}\n{_machine(name)}", encoding="utf-8")
         print(body)
-    return 0
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
 
 
 def _machine(name: str) -> str:

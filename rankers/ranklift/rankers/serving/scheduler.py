@@ -1,4 +1,4 @@
-"""The asyncio face of scoring: requests in, batches through one worker thread, scores out."""
+"""The asyncio face of scoring: requests in, batches through worker threads, scores out."""
 
 from __future__ import annotations
 
