@@ -160,11 +160,13 @@ class Watched:
         self._inner = RankerServicer.rank
         self.handled: list[tuple[str, float, float]] = []
 
-    async def rank(self, servicer: RankerServicer, request: Any, expires: float | None) -> Any:
+    async def rank(
+        self, servicer: RankerServicer, request: Any, expires: float | None, **told: Any
+    ) -> Any:
         arrived = time.perf_counter()
         outcome = "failed"
         try:
-            reply = await self._inner(servicer, request, expires)
+            reply = await self._inner(servicer, request, expires, **told)
             late = expires is not None and time.perf_counter() > expires
             outcome = "late" if late else "answered"
             return reply
@@ -181,8 +183,10 @@ class Watched:
 async def serve(versions: Sequence[VersionToLoad]) -> None:
     watched = Watched()
 
-    async def rank(servicer: RankerServicer, request: Any, expires: float | None) -> Any:
-        return await watched.rank(servicer, request, expires)
+    async def rank(
+        servicer: RankerServicer, request: Any, expires: float | None, **told: Any
+    ) -> Any:
+        return await watched.rank(servicer, request, expires, **told)
 
     # Our output is what the parent reads.
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
