@@ -31,7 +31,7 @@ DRAIN_SECONDS = 5.0
 
 # A thread that computes keeps the event loop, and so every caller, waiting for as long as this, and
 # a batch's hundred operators wait for a thread that loads a version. Python's own 5 ms are many
-# times what a call takes: batches beside a load took 1.6 times as long, and as ever with this.
+# times what a call takes.
 SWITCH_SECONDS = 0.0005
 
 Register = Callable[[aio.Server], None]
