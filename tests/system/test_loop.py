@@ -21,6 +21,7 @@ from ranklift.simulator.users import Population
 from ranklift.simulator.vectorised import SimulatedRanker, simulate
 from ranklift.simulator.world import World
 from ranklift.store.registry import open_registry
+from ranklift.store.values import ModelRef
 from ranklift.traffic.splitter import assign
 
 EXPERIMENT = "student-1"
@@ -95,7 +96,7 @@ def test_an_experiment_runs_and_its_report_is_about_the_users_who_met_it(
         assigned = assign(registered.experiment, user)
         assert assigned is not None
         assert assigned.arm.name == arm
-        assert (versions[arm].model, versions[arm].version) == (model, version)
+        assert versions[arm] == ModelRef(model, version)
     registry.close()
 
 

@@ -232,7 +232,7 @@ def _serving(registry: Registry) -> list[ModelRef]:
     """Return the champion and the versions of the running experiments' arms, each once."""
     champion = registry.models.champion()
     arms = [arm for one in registry.experiments.running() for arm in one.experiment.arms]
-    refs = ([champion.ref] if champion else []) + [arm.model for arm in arms]
+    refs = ([champion.ref] if champion else []) + [ref for arm in arms for ref in arm.models]
     return list(dict.fromkeys(refs))
 
 

@@ -1,8 +1,8 @@
-"""The log as four polars frames, for whoever reads it: reports, training sets, notebooks."""
+"""The log as five polars frames, for whoever reads it: reports, training sets, notebooks."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from ranklift.events.snapshot import Snapshot, read_snapshot
 
 @dataclass(frozen=True, slots=True)
 class EventFrames:
-    """Pages, clicks, dwells and documents with the columns of docs/architecture.md.
+    """Pages, clicks, dwells, documents and shadow scores with the columns of docs/architecture.md.
 
     The order of the rows means nothing.
     """
@@ -24,12 +24,13 @@ class EventFrames:
     clicks: pl.LazyFrame
     dwells: pl.LazyFrame
     documents: pl.LazyFrame
+    shadows: pl.LazyFrame = field(default_factory=lambda: pl.LazyFrame(schema=SCHEMAS["shadows"]))
 
 
 def read_events(home: Path) -> EventFrames:
     """Return all that was recorded under `home` until now; empty frames when nothing was.
 
-    The four frames belong to one instant, also while other processes write. Parquet is scanned
+    The frames belong to one instant, also while other processes write. Parquet is scanned
     when a frame is collected; what is not in Parquet yet is in memory.
 
     Raises:
@@ -46,6 +47,7 @@ def frames_of(folder: Path, snapshot: Snapshot) -> EventFrames:
         clicks=_frame(folder, snapshot, "clicks"),
         dwells=_frame(folder, snapshot, "dwells"),
         documents=_frame(folder, snapshot, "documents"),
+        shadows=_frame(folder, snapshot, "shadows"),
     )
 
 
@@ -67,6 +69,7 @@ def window(
         clicks=frames.clicks.join(ids, on="impression_id", how="semi"),
         dwells=frames.dwells.join(ids, on="impression_id", how="semi"),
         documents=frames.documents,
+        shadows=frames.shadows.join(ids, on="impression_id", how="semi"),
     )
 
 
@@ -76,5 +79,11 @@ def _frame(folder: Path, snapshot: Snapshot, frame: Frame) -> pl.LazyFrame:
     if not files:
         return recent
     # A home may be called "a[b]*", and dates in the path are no column.
-    older = pl.scan_parquet(files, schema=SCHEMAS[frame], glob=False, hive_partitioning=False)
+    older = pl.scan_parquet(
+        files,
+        schema=SCHEMAS[frame],
+        glob=False,
+        hive_partitioning=False,
+        missing_columns="insert",  # files of an older ranklift
+    )
     return pl.concat([older, recent])

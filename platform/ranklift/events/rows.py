@@ -15,10 +15,10 @@ from typing import Any, Literal
 
 import polars as pl
 
-from ranklift.events.values import Click, Document, Dwell, Page
+from ranklift.events.values import Click, Document, Dwell, Page, ShadowScores
 from ranklift.v1.errors import InvalidRequest
 
-Frame = Literal["pages", "clicks", "dwells", "documents"]
+Frame = Literal["pages", "clicks", "dwells", "documents", "shadows"]
 
 INSTANT = pl.Datetime("us", "UTC")
 ASSIGNMENT = pl.Struct(
@@ -31,7 +31,26 @@ ASSIGNMENT = pl.Struct(
         "bucket": pl.Int32(),
     }
 )
-# docs/architecture.md, "Event frames".
+ATTRIBUTE = pl.Struct({"name": pl.String(), "value": pl.String()})
+INTERLEAVED = pl.Struct(
+    {
+        "method": pl.String(),
+        "models": pl.List(pl.String()),
+        "teams": pl.List(pl.Int32()),
+        "ranks": pl.List(pl.List(pl.Int32())),
+        "missing": pl.List(pl.String()),
+    }
+)
+EXPLORED = pl.Struct(
+    {
+        "method": pl.String(),
+        "ranks": pl.List(pl.Int32()),
+        "list_propensity": pl.Float64(),
+        "position_propensities": pl.List(pl.Float64()),
+    }
+)
+# docs/architecture.md, "Event frames". Columns are only ever added, at the end: files keep the
+# columns that they were written with, and read as null where they lack one.
 SCHEMAS: Mapping[Frame, pl.Schema] = {
     "pages": pl.Schema(
         {
@@ -48,6 +67,10 @@ SCHEMAS: Mapping[Frame, pl.Schema] = {
             "assignments": pl.List(ASSIGNMENT),
             "fallback_reason": pl.String(),
             "latency_ms": pl.Float64(),
+            "attributes": pl.List(ATTRIBUTE),
+            "forced": pl.List(ASSIGNMENT),
+            "interleaving": INTERLEAVED,
+            "exploration": EXPLORED,
         }
     ),
     "clicks": pl.Schema(
@@ -75,6 +98,18 @@ SCHEMAS: Mapping[Frame, pl.Schema] = {
             "digest": pl.String(),
             "title": pl.String(),
             "text": pl.String(),
+        }
+    ),
+    "shadows": pl.Schema(
+        {
+            "impression_id": pl.String(),
+            "model": pl.String(),
+            "version": pl.String(),
+            "digest": pl.String(),
+            "scores": pl.List(pl.Float64()),
+            "rank_correlation": pl.Float64(),
+            "latency_ms": pl.Float64(),
+            "error": pl.String(),
         }
     ),
 }
@@ -119,6 +154,11 @@ def dwell_row(dwell: Dwell, date: str) -> Row:
 def document_row(document: Document, digest: str, date: str) -> Row:
     """Return the row of a document; raises as `page_row`."""
     return Row("documents", date, _encode(_plain(document) | {"digest": digest}))
+
+
+def shadow_row(shadow: ShadowScores, date: str) -> Row:
+    """Return the row of a shadow's scores; raises as `page_row`."""
+    return Row("shadows", date, _encode(shadow))
 
 
 def document_digest(document: Document) -> str:

@@ -28,6 +28,45 @@ class PageAssignment:
 
 
 @dataclass(frozen=True, slots=True)
+class Attribute:
+    """Something known of the user or the device, e.g. country = NL."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class InterleavedPage:
+    """How the rankings of `models` ("model@version") became one page.
+
+    `teams` says along the shown order which of them, numbered from 0, put the document there; -1
+    where the method has no teams. `ranks[i]` are the 1-based ranks of the shown documents in the
+    ranking of model i. `missing` are models that did not answer: the page is degraded.
+    """
+
+    method: str
+    models: tuple[str, ...]
+    teams: tuple[int, ...]
+    ranks: tuple[tuple[int, ...], ...]
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ExploredPage:
+    """How the order of a page was disturbed.
+
+    `ranks` are the 1-based ranks that the shown documents had before. `list_propensity`, in (0, 1],
+    is how likely the whole order was; `position_propensities` run along the shown order: how likely
+    this document was at this place, whatever stood elsewhere.
+    """
+
+    method: str
+    ranks: tuple[int, ...]
+    list_propensity: float
+    position_propensities: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """One results page: who asked, what was shown in which order, which model version ranked it.
 
@@ -35,6 +74,9 @@ class Page:
     when the arm's own ranker answered, else the lower-case name of the
     protocol's FallbackReason ("unavailable", "deadline", "not_loaded",
     "overloaded", "error"). `latency_ms` is what the user waited for.
+
+    `forced` are arms that an experiment names for the unit: apart from `assignments`, so that no
+    analysis counts them. A page that was interleaved names the first of its models as the version.
     """
 
     impression_id: str
@@ -50,6 +92,29 @@ class Page:
     assignments: tuple[PageAssignment, ...]
     fallback_reason: str
     latency_ms: float
+    attributes: tuple[Attribute, ...] = ()
+    forced: tuple[PageAssignment, ...] = ()
+    interleaving: InterleavedPage | None = None
+    exploration: ExploredPage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowScores:
+    """How a version scored a page off the user's path.
+
+    `scores` run along the shown order of the page; they are empty when it failed, and `error` says
+    why, else "". `rank_correlation` is Kendall's tau-b of the two orders in [-1, 1], None for
+    fewer than two documents, all scores alike, or a failure.
+    """
+
+    impression_id: str
+    model: str
+    version: str
+    digest: str
+    scores: tuple[float, ...]
+    rank_correlation: float | None
+    latency_ms: float
+    error: str
 
 
 @dataclass(frozen=True, slots=True)

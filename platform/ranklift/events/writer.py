@@ -163,17 +163,14 @@ class Writer:
         while not closing:
             items = self._take()
             closing = items[-1] is None
-            group = [
-                item
-                for item in items
-                if isinstance(item, _Waiting) and item.future.set_running_or_notify_cancel()
-            ]
-            if group:
-                self._answer(group)
             taken = [item for item in items if isinstance(item, _Waiting)]
+            group = [one for one in taken if one.future.set_running_or_notify_cancel()]
+            outcomes, failure = self._decide(group)
+            # Before anybody is answered: who has an answer and calls again finds room.
             with self._lock:
                 self._waiting_calls -= len(taken)
                 self._waiting_bytes -= sum(waiting.size for waiting in taken)
+            _answer(group, outcomes, failure)
             for item in items:
                 if item is not None and not isinstance(item, _Waiting):
                     item()
@@ -196,23 +193,16 @@ class Writer:
                 items.append(item)
         return items
 
-    def _answer(self, group: Sequence[_Waiting]) -> None:
-        failure: BaseException | None = None
+    def _decide(
+        self, group: Sequence[_Waiting]
+    ) -> tuple[Sequence[Recorded | Exception], BaseException | None]:
+        """Return what each caller is told, and what kept the whole group off the disk, if any."""
+        if not group:
+            return (), None
         try:
-            outcomes = self._commit(group)
+            return self._commit(group), None
         except BaseException as error:
-            failure = error
-            outcomes = [_refusal(error) for _ in group]
-        for waiting, outcome in zip(group, outcomes, strict=True):
-            if isinstance(outcome, Recorded):
-                waiting.future.set_result(outcome)
-            else:
-                waiting.future.set_exception(outcome)
-        # Last: the callers have their answer even where the log line cannot be written.
-        if failure is not None:
-            log.warning("commit_failed", calls=len(group), error=str(failure))
-        if failure is not None and not isinstance(failure, Exception):
-            raise failure
+            return [_refusal(error) for _ in group], error
 
     def _commit(self, group: Sequence[_Waiting]) -> list[Recorded | Exception]:
         """Judge and write calls in one transaction; a refused call leaves no trace in it."""
@@ -243,6 +233,23 @@ class Writer:
                     outcomes.append(admitted.outcome)
             self._journal.append(news, rows, int(now.timestamp()))
         return outcomes
+
+
+def _answer(
+    group: Sequence[_Waiting],
+    outcomes: Sequence[Recorded | Exception],
+    failure: BaseException | None,
+) -> None:
+    for waiting, outcome in zip(group, outcomes, strict=True):
+        if isinstance(outcome, Recorded):
+            waiting.future.set_result(outcome)
+        else:
+            waiting.future.set_exception(outcome)
+    # Last: the callers have their answer even where the log line cannot be written.
+    if failure is not None:
+        log.warning("commit_failed", calls=len(group), error=str(failure))
+    if failure is not None and not isinstance(failure, Exception):
+        raise failure
 
 
 def _refusal(error: BaseException) -> Exception:

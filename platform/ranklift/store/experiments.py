@@ -230,10 +230,11 @@ def _check(experiment: Experiment) -> None:
 def _check_models(session: Session, experiment: Experiment) -> None:
     missing = [
         Violation(
-            f"arms[{i}].model", f"{arm.model} is not registered; register the model version first"
+            f"arms[{i}].model", f"{ref} is not registered; register the model version first"
         )
         for i, arm in enumerate(experiment.arms)
-        if session.get(ModelVersionRow, (arm.model.model, arm.model.version)) is None
+        for ref in arm.models
+        if session.get(ModelVersionRow, (ref.model, ref.version)) is None
     ]
     if missing:
         raise NotFound(missing)
@@ -311,8 +312,8 @@ def _to_row(experiment: Experiment, now: datetime, request_id: str) -> Experimen
                 position=position,
                 share=arm.share,
                 is_control=arm.name == experiment.control,
-                model=arm.model.model,
-                version=arm.model.version,
+                model=arm.model.model if arm.model else None,
+                version=arm.model.version if arm.model else None,
             )
             for position, arm in enumerate(experiment.arms)
         ],

@@ -63,21 +63,119 @@ class ModelRef:
         return cls(model, version)
 
 
+class InterleavingMethod(StrEnum):
+    """How two rankings or more become one page."""
+
+    TEAM_DRAFT = "team_draft"
+    BALANCED = "balanced"
+    PROBABILISTIC = "probabilistic"
+    OPTIMIZED = "optimized"
+
+
+@dataclass(frozen=True, slots=True)
+class Interleaving:
+    """Serves the rankings of several versions, at least two, as one page."""
+
+    models: tuple[ModelRef, ...]
+    method: InterleavingMethod = InterleavingMethod.TEAM_DRAFT
+
+
+class ExplorationMethod(StrEnum):
+    """How the order of a page is disturbed."""
+
+    SWAP = "swap"
+    PLACKETT_LUCE = "plackett_luce"
+
+
+@dataclass(frozen=True, slots=True)
+class Exploration:
+    """Disturbs the first `top_k` documents, at least 2, of a part `probability`, in (0, 1], of the
+    pages. `temperature`, above 0, divides the scores for Plackett-Luce."""
+
+    method: ExplorationMethod
+    top_k: int
+    probability: float
+    temperature: float = 1.0
+
+
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """One side of an experiment: its name, its share in ten-thousandths, its ranker."""
+    """One side of an experiment: its name, its share in ten-thousandths, what is done to its pages.
+
+    `model` ranks them, or the rankings of `interleaving` do; with neither, whoever ranks the page
+    anyway. `exploration` disturbs the order. `shadows` score off the user's path.
+    """
 
     name: str
     share: int
-    model: ModelRef
+    model: ModelRef | None = None
+    interleaving: Interleaving | None = None
+    exploration: Exploration | None = None
+    shadows: tuple[ModelRef, ...] = ()
+
+    @property
+    def ranks(self) -> bool:
+        """Whether the arm decides the ranker of its pages."""
+        return self.model is not None or self.interleaving is not None
+
+    @property
+    def models(self) -> tuple[ModelRef, ...]:
+        """Every version that the arm asks, each once."""
+        ranking = (self.model,) if self.model else ()
+        interleaved = self.interleaving.models if self.interleaving else ()
+        return tuple(dict.fromkeys((*ranking, *interleaved, *self.shadows)))
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A request's `attribute`, "" when it has none, must be one of `values`, or none of them."""
+
+    attribute: str
+    values: tuple[str, ...]
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Prerequisite:
+    """A unit takes part only while `experiment` runs and has it in one of `arms`."""
+
+    experiment: str
+    arms: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RampStep:
+    """A traffic share in ten-thousandths, and what must come before the next one: so much time, so
+    many units exposed in the step."""
+
+    traffic_share: int
+    hold: timedelta = timedelta()
+    min_units: int = 0
+
+
+class HarmAction(StrEnum):
+    """What a ramp does to an experiment that does harm."""
+
+    ROLL_BACK = "roll_back"
+    PAUSE = "pause"
+
+
+@dataclass(frozen=True, slots=True)
+class Ramp:
+    """Raises the traffic share step by step, each larger than the one before."""
+
+    steps: tuple[RampStep, ...]
+    on_harm: HarmAction = HarmAction.ROLL_BACK
 
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
     """Who sees which ranker, and what will be read off it.
 
-    The shares of `arms` sum to `BUCKETS`. `traffic_share`, in ten-thousandths,
-    is the part of all units that takes part. `control` names one of the arms.
+    The shares of `arms` sum to `BUCKETS`. It occupies the part `layer_share` of its layer, in
+    ten-thousandths; `traffic_share`, likewise, is the part of the units there that takes part.
+    `control` names one of the arms. All of `conditions` and `prerequisites` must hold for a unit to
+    take part. `forced` are units and the arms that they meet, for testing by hand.
     """
 
     name: str
@@ -92,17 +190,42 @@ class Experiment:
     hypothesis: str = ""
     planned_end: datetime | None = None
     analysis: AnalysisPlan = field(default_factory=AnalysisPlan)
+    layer_share: int = BUCKETS
+    conditions: tuple[Condition, ...] = ()
+    prerequisites: tuple[Prerequisite, ...] = ()
+    forced: tuple[tuple[str, str], ...] = ()
+    ramp: Ramp | None = None
+
+    @property
+    def ranks(self) -> bool:
+        """Whether the experiment decides the ranker of its units' pages."""
+        return any(arm.ranks for arm in self.arms)
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A set of experiments that share no unit.
+
+    `salt` decides the slot, in [0, `BUCKETS`), of a unit; it changes when the last experiment of
+    the layer is concluded. `holdout_share`, in ten-thousandths, is the part of all units that is
+    kept out.
+    """
+
+    name: str
+    salt: str
+    holdout_share: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """One change of an experiment: who, when, why, and the state it led to."""
+    """One change of an experiment: who, when, why, and what it led to."""
 
     number: int
     state: ExperimentState
     actor: str
     reason: str
     created: datetime
+    traffic_share: int = BUCKETS
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +233,8 @@ class RegisteredExperiment:
     """An experiment with its life so far.
 
     `request_id` is the idempotency key of its creation. `revisions` are oldest
-    first; the last one's state is the present one.
+    first; the last one's state is the present one. `slots` are the half-open ranges of its layer's
+    slots that it occupies; none before its first start and after its conclusion.
     """
 
     experiment: Experiment
@@ -123,6 +247,7 @@ class RegisteredExperiment:
     decision: Decision | None = None
     request_id: str = ""
     revisions: tuple[Revision, ...] = ()
+    slots: tuple[tuple[int, int], ...] = ()
 
     @property
     def etag(self) -> str:

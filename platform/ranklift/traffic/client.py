@@ -3,7 +3,7 @@
     with AssignmentClient("127.0.0.1:7400") as traffic:
         route = traffic.assign(user_id="u1")
         route.model             # the version to ask, e.g. student@3
-        route.assignment.arm    # for the service's own log; no assignment: the champion serves
+        route.assignments       # for the service's own log; none: the champion serves
 
 Only the protocol is spoken, so the service needs no access to the registry. It also means that
 the pages are the service's to log: the platform's event log knows those of the gateway.

@@ -71,7 +71,7 @@ def to_timestamp(instant: datetime | None) -> Timestamp | None:
 
 
 def _arm_message(arm: Arm) -> pb.Arm:
-    model = ModelSelector(name=arm.model.model, version=arm.model.version)
+    model = ModelSelector(name=arm.model.model, version=arm.model.version) if arm.model else None
     return pb.Arm(name=arm.name, share=arm.share / BUCKETS, model=model)
 
 

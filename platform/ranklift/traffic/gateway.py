@@ -93,7 +93,7 @@ class GatewayServicer(RankingServiceServicer):
         try:
             reply = await rank_with_fallback(
                 self._rankers,
-                Asked(request, documents, route.assignment.experiment if route.assignment else ""),
+                Asked(request, documents, route.ranked_by.experiment if route.ranked_by else ""),
                 model=route.model,
                 champion=config.champion,
                 deadline=deadline,
@@ -124,6 +124,7 @@ class GatewayServicer(RankingServiceServicer):
             impression_id=impression_id,
             now=datetime.now(UTC),
             assignments=route.assignments,
+            forced=route.forced,
             latency_ms=(time.perf_counter() - began) * 1_000,
         )
         try:

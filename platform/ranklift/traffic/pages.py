@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from datetime import datetime
 
-from ranklift.events.values import Page, PageAssignment
+from ranklift.events.values import Attribute, Page, PageAssignment
 from ranklift.store.values import ModelRef
 from ranklift.traffic.experiments import to_datetime
 from ranklift.v1 import ranking_pb2 as pb
@@ -56,6 +56,7 @@ def shown_page(
     impression_id: str,
     now: datetime,
     assignments: Sequence[PageAssignment],
+    forced: Sequence[PageAssignment],
     latency_ms: float,
 ) -> tuple[Page, list[Texts]]:
     """Return the page that the user sees, and its documents, both in the order shown.
@@ -83,6 +84,8 @@ def shown_page(
         assignments=tuple(assignments),
         fallback_reason=FALLBACK_REASONS[reply.fallback_reason],
         latency_ms=latency_ms,
+        attributes=tuple(Attribute(name, request.attributes[name]) for name in request.attributes),
+        forced=tuple(forced),
     )
     return page, [documents[index] for index, _, _ in results]
 

@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18ranklift/v1/events.proto\x12\x0branklift.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"c\n\x05\x43lick\x12\x15\n\rimpression_id\x18\x01 \x01(\t\x12\x13\n\x0b\x64ocument_id\x18\x02 \x01(\t\x12.\n\nclick_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"d\n\x05\x44well\x12\x16\n\x0e\x63lick_event_id\x18\x01 \x01(\t\x12\x31\n\x0e\x64well_duration\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08\x63\x65nsored\x18\x03 \x01(\x08\"k\n\x05\x45vent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12#\n\x05\x63lick\x18\x02 \x01(\x0b\x32\x12.ranklift.v1.ClickH\x00\x12#\n\x05\x64well\x18\x03 \x01(\x0b\x32\x12.ranklift.v1.DwellH\x00\x42\x06\n\x04kind\"9\n\x13RecordEventsRequest\x12\"\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x12.ranklift.v1.Event\"G\n\x14RecordEventsResponse\x12\x16\n\x0erecorded_count\x18\x01 \x01(\x05\x12\x17\n\x0f\x64uplicate_count\x18\x02 \x01(\x05\x32\x63\n\x0c\x45ventService\x12S\n\x0cRecordEvents\x12 .ranklift.v1.RecordEventsRequest\x1a!.ranklift.v1.RecordEventsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18ranklift/v1/events.proto\x12\x0branklift.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"c\n\x05\x43lick\x12\x15\n\rimpression_id\x18\x01 \x01(\t\x12\x13\n\x0b\x64ocument_id\x18\x02 \x01(\t\x12.\n\nclick_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"d\n\x05\x44well\x12\x16\n\x0e\x63lick_event_id\x18\x01 \x01(\t\x12\x31\n\x0e\x64well_duration\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08\x63\x65nsored\x18\x03 \x01(\x08\"k\n\x05\x45vent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12#\n\x05\x63lick\x18\x02 \x01(\x0b\x32\x12.ranklift.v1.ClickH\x00\x12#\n\x05\x64well\x18\x03 \x01(\x0b\x32\x12.ranklift.v1.DwellH\x00\x42\x06\n\x04kind\"9\n\x13RecordEventsRequest\x12\"\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x12.ranklift.v1.Event\"G\n\x14RecordEventsResponse\x12\x16\n\x0erecorded_count\x18\x01 \x01(\x05\x12\x17\n\x0f\x64uplicate_count\x18\x02 \x01(\x05\"9\n\x13StreamEventsRequest\x12\"\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x12.ranklift.v1.Event\"B\n\rRejectedEvent\x12\r\n\x05index\x18\x01 \x01(\x05\x12\r\n\x05\x66ield\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\"u\n\x14StreamEventsResponse\x12\x16\n\x0erecorded_count\x18\x01 \x01(\x05\x12\x17\n\x0f\x64uplicate_count\x18\x02 \x01(\x05\x12,\n\x08rejected\x18\x03 \x03(\x0b\x32\x1a.ranklift.v1.RejectedEvent2\xbc\x01\n\x0c\x45ventService\x12S\n\x0cRecordEvents\x12 .ranklift.v1.RecordEventsRequest\x1a!.ranklift.v1.RecordEventsResponse\x12W\n\x0cStreamEvents\x12 .ranklift.v1.StreamEventsRequest\x1a!.ranklift.v1.StreamEventsResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,6 +43,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RECORDEVENTSREQUEST']._serialized_end=475
   _globals['_RECORDEVENTSRESPONSE']._serialized_start=477
   _globals['_RECORDEVENTSRESPONSE']._serialized_end=548
-  _globals['_EVENTSERVICE']._serialized_start=550
-  _globals['_EVENTSERVICE']._serialized_end=649
+  _globals['_STREAMEVENTSREQUEST']._serialized_start=550
+  _globals['_STREAMEVENTSREQUEST']._serialized_end=607
+  _globals['_REJECTEDEVENT']._serialized_start=609
+  _globals['_REJECTEDEVENT']._serialized_end=675
+  _globals['_STREAMEVENTSRESPONSE']._serialized_start=677
+  _globals['_STREAMEVENTSRESPONSE']._serialized_end=794
+  _globals['_EVENTSERVICE']._serialized_start=797
+  _globals['_EVENTSERVICE']._serialized_end=985
 # @@protoc_insertion_point(module_scope)

@@ -40,6 +40,11 @@ class EventServiceStub:
                 request_serializer=ranklift_dot_v1_dot_events__pb2.RecordEventsRequest.SerializeToString,
                 response_deserializer=ranklift_dot_v1_dot_events__pb2.RecordEventsResponse.FromString,
                 _registered_method=True)
+        self.StreamEvents = channel.stream_stream(
+                '/ranklift.v1.EventService/StreamEvents',
+                request_serializer=ranklift_dot_v1_dot_events__pb2.StreamEventsRequest.SerializeToString,
+                response_deserializer=ranklift_dot_v1_dot_events__pb2.StreamEventsResponse.FromString,
+                _registered_method=True)
 
 
 class EventServiceServicer:
@@ -60,6 +65,20 @@ class EventServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StreamEvents(self, request_iterator, context):
+        """Records events in a stream of batches, for collectors with many. Batches
+        are answered in their order, each once its events are on disk; a client
+        sends on before the answers come, and sends again what it has no answer
+        for. Bad events are named in the answer and keep no others out.
+
+        Errors end the stream: INVALID_ARGUMENT for a batch of a wrong size,
+        RESOURCE_EXHAUSTED when the disk is full. Batches that were not answered
+        may or may not be recorded.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EventServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -67,6 +86,11 @@ def add_EventServiceServicer_to_server(servicer, server):
                     servicer.RecordEvents,
                     request_deserializer=ranklift_dot_v1_dot_events__pb2.RecordEventsRequest.FromString,
                     response_serializer=ranklift_dot_v1_dot_events__pb2.RecordEventsResponse.SerializeToString,
+            ),
+            'StreamEvents': grpc.stream_stream_rpc_method_handler(
+                    servicer.StreamEvents,
+                    request_deserializer=ranklift_dot_v1_dot_events__pb2.StreamEventsRequest.FromString,
+                    response_serializer=ranklift_dot_v1_dot_events__pb2.StreamEventsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -97,6 +121,33 @@ class EventService:
             '/ranklift.v1.EventService/RecordEvents',
             ranklift_dot_v1_dot_events__pb2.RecordEventsRequest.SerializeToString,
             ranklift_dot_v1_dot_events__pb2.RecordEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamEvents(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/ranklift.v1.EventService/StreamEvents',
+            ranklift_dot_v1_dot_events__pb2.StreamEventsRequest.SerializeToString,
+            ranklift_dot_v1_dot_events__pb2.StreamEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

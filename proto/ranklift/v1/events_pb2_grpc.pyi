@@ -43,6 +43,16 @@ class EventServiceStub:
     Errors: INVALID_ARGUMENT and NOT_FOUND that name the field,
     RESOURCE_EXHAUSTED when the disk is full.
     """
+    StreamEvents: _grpc.StreamStreamMultiCallable[_events_pb2.StreamEventsRequest, _events_pb2.StreamEventsResponse]
+    """Records events in a stream of batches, for collectors with many. Batches
+    are answered in their order, each once its events are on disk; a client
+    sends on before the answers come, and sends again what it has no answer
+    for. Bad events are named in the answer and keep no others out.
+
+    Errors end the stream: INVALID_ARGUMENT for a batch of a wrong size,
+    RESOURCE_EXHAUSTED when the disk is full. Batches that were not answered
+    may or may not be recorded.
+    """
 
 @_typing.type_check_only
 class EventServiceAsyncStub(EventServiceStub):
@@ -58,6 +68,16 @@ class EventServiceAsyncStub(EventServiceStub):
 
     Errors: INVALID_ARGUMENT and NOT_FOUND that name the field,
     RESOURCE_EXHAUSTED when the disk is full.
+    """
+    StreamEvents: _aio.StreamStreamMultiCallable[_events_pb2.StreamEventsRequest, _events_pb2.StreamEventsResponse]  # type: ignore[assignment]
+    """Records events in a stream of batches, for collectors with many. Batches
+    are answered in their order, each once its events are on disk; a client
+    sends on before the answers come, and sends again what it has no answer
+    for. Bad events are named in the answer and keep no others out.
+
+    Errors end the stream: INVALID_ARGUMENT for a batch of a wrong size,
+    RESOURCE_EXHAUSTED when the disk is full. Batches that were not answered
+    may or may not be recorded.
     """
 
 class EventServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -77,6 +97,22 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors: INVALID_ARGUMENT and NOT_FOUND that name the field,
         RESOURCE_EXHAUSTED when the disk is full.
+        """
+
+    @_abc_1.abstractmethod
+    def StreamEvents(
+        self,
+        request_iterator: _MaybeAsyncIterator[_events_pb2.StreamEventsRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_events_pb2.StreamEventsResponse], _abc.AsyncIterator[_events_pb2.StreamEventsResponse]]:
+        """Records events in a stream of batches, for collectors with many. Batches
+        are answered in their order, each once its events are on disk; a client
+        sends on before the answers come, and sends again what it has no answer
+        for. Bad events are named in the answer and keep no others out.
+
+        Errors end the stream: INVALID_ARGUMENT for a batch of a wrong size,
+        RESOURCE_EXHAUSTED when the disk is full. Batches that were not answered
+        may or may not be recorded.
         """
 
 def add_EventServiceServicer_to_server(servicer: EventServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

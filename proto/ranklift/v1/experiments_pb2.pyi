@@ -5,6 +5,8 @@ isort:skip_file
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -104,6 +106,86 @@ DECISION_ROLL_BACK: Decision.ValueType  # 2
 DECISION_NONE: Decision.ValueType  # 3
 """Nothing was decided."""
 Global___Decision: _TypeAlias = Decision  # noqa: Y015
+
+class _InterleavingMethod:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _InterleavingMethodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_InterleavingMethod.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    INTERLEAVING_METHOD_UNSPECIFIED: _InterleavingMethod.ValueType  # 0
+    """Read as team draft."""
+    INTERLEAVING_METHOD_TEAM_DRAFT: _InterleavingMethod.ValueType  # 1
+    """The ranking with the fewest picks picks next; a click credits who picked."""
+    INTERLEAVING_METHOD_BALANCED: _InterleavingMethod.ValueType  # 2
+    """The rankings take turns from their tops. Two rankings only."""
+    INTERLEAVING_METHOD_PROBABILISTIC: _InterleavingMethod.ValueType  # 3
+    """Every pick is drawn, the better ranked the likelier."""
+    INTERLEAVING_METHOD_OPTIMIZED: _InterleavingMethod.ValueType  # 4
+    """Lists are drawn so that no ranking is favoured and differences show best."""
+
+class InterleavingMethod(_InterleavingMethod, metaclass=_InterleavingMethodEnumTypeWrapper):
+    """How two rankings or more become one page."""
+
+INTERLEAVING_METHOD_UNSPECIFIED: InterleavingMethod.ValueType  # 0
+"""Read as team draft."""
+INTERLEAVING_METHOD_TEAM_DRAFT: InterleavingMethod.ValueType  # 1
+"""The ranking with the fewest picks picks next; a click credits who picked."""
+INTERLEAVING_METHOD_BALANCED: InterleavingMethod.ValueType  # 2
+"""The rankings take turns from their tops. Two rankings only."""
+INTERLEAVING_METHOD_PROBABILISTIC: InterleavingMethod.ValueType  # 3
+"""Every pick is drawn, the better ranked the likelier."""
+INTERLEAVING_METHOD_OPTIMIZED: InterleavingMethod.ValueType  # 4
+"""Lists are drawn so that no ranking is favoured and differences show best."""
+Global___InterleavingMethod: _TypeAlias = InterleavingMethod  # noqa: Y015
+
+class _ExplorationMethod:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ExplorationMethodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ExplorationMethod.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    EXPLORATION_METHOD_UNSPECIFIED: _ExplorationMethod.ValueType  # 0
+    """Never right: the method must be given."""
+    EXPLORATION_METHOD_SWAP: _ExplorationMethod.ValueType  # 1
+    """Two random documents of the first `top_k` change places."""
+    EXPLORATION_METHOD_PLACKETT_LUCE: _ExplorationMethod.ValueType  # 2
+    """The first `top_k` are drawn without replacement, by their scores."""
+
+class ExplorationMethod(_ExplorationMethod, metaclass=_ExplorationMethodEnumTypeWrapper):
+    """How the order of a page is disturbed."""
+
+EXPLORATION_METHOD_UNSPECIFIED: ExplorationMethod.ValueType  # 0
+"""Never right: the method must be given."""
+EXPLORATION_METHOD_SWAP: ExplorationMethod.ValueType  # 1
+"""Two random documents of the first `top_k` change places."""
+EXPLORATION_METHOD_PLACKETT_LUCE: ExplorationMethod.ValueType  # 2
+"""The first `top_k` are drawn without replacement, by their scores."""
+Global___ExplorationMethod: _TypeAlias = ExplorationMethod  # noqa: Y015
+
+class _HarmAction:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _HarmActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_HarmAction.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    HARM_ACTION_UNSPECIFIED: _HarmAction.ValueType  # 0
+    """Read as roll back."""
+    HARM_ACTION_ROLL_BACK: _HarmAction.ValueType  # 1
+    """Concludes it: everybody gets the champion for good."""
+    HARM_ACTION_PAUSE: _HarmAction.ValueType  # 2
+    """Pauses it, for a person to decide."""
+
+class HarmAction(_HarmAction, metaclass=_HarmActionEnumTypeWrapper):
+    """What a ramp does to an experiment that does harm."""
+
+HARM_ACTION_UNSPECIFIED: HarmAction.ValueType  # 0
+"""Read as roll back."""
+HARM_ACTION_ROLL_BACK: HarmAction.ValueType  # 1
+"""Concludes it: everybody gets the champion for good."""
+HARM_ACTION_PAUSE: HarmAction.ValueType  # 2
+"""Pauses it, for a person to decide."""
+Global___HarmAction: _TypeAlias = HarmAction  # noqa: Y015
 
 class _MetricForm:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -216,14 +298,84 @@ HORIZON_ALWAYS_VALID: Horizon.ValueType  # 3
 Global___Horizon: _TypeAlias = Horizon  # noqa: Y015
 
 @_typing.final
+class Interleaving(_message.Message):
+    """Serves several rankings as one page; its clicks tell which is preferred."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODELS_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    method: Global___InterleavingMethod.ValueType
+    """How they meet."""
+    @_builtins.property
+    def models(self) -> _containers.RepeatedCompositeFieldContainer[_ranking_pb2.ModelSelector]:
+        """The versions whose rankings meet, 2 to 8. All are asked on every page."""
+
+    def __init__(
+        self,
+        *,
+        models: _abc.Iterable[_ranking_pb2.ModelSelector] | None = ...,
+        method: Global___InterleavingMethod.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["method", b"method", "models", b"models"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Interleaving: _TypeAlias = Interleaving  # noqa: Y015
+
+@_typing.final
+class Exploration(_message.Message):
+    """Disturbs the order of some pages by a known chance, which is logged with the
+    page: what is learned from such pages is free of position bias.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    METHOD_FIELD_NUMBER: _builtins.int
+    TOP_K_FIELD_NUMBER: _builtins.int
+    PROBABILITY_FIELD_NUMBER: _builtins.int
+    TEMPERATURE_FIELD_NUMBER: _builtins.int
+    method: Global___ExplorationMethod.ValueType
+    """How."""
+    top_k: _builtins.int
+    """How many documents from the top may move, in [2, 50]."""
+    probability: _builtins.float
+    """The part of the pages that is disturbed, in (0.0, 1.0]."""
+    temperature: _builtins.float
+    """For Plackett-Luce: scores are divided by it, above 0. Read as 1 when 0."""
+    def __init__(
+        self,
+        *,
+        method: Global___ExplorationMethod.ValueType = ...,
+        top_k: _builtins.int = ...,
+        probability: _builtins.float = ...,
+        temperature: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["method", b"method", "probability", b"probability", "temperature", b"temperature", "top_k", b"top_k"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Exploration: _TypeAlias = Exploration  # noqa: Y015
+
+@_typing.final
 class Arm(_message.Message):
-    """One side of an experiment."""
+    """One side of an experiment: what is done to the pages of its units. An arm
+    has a model or an interleaving if any arm of the experiment has one; without
+    them it leaves the ranker of the page alone.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
     SHARE_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
+    INTERLEAVING_FIELD_NUMBER: _builtins.int
+    EXPLORATION_FIELD_NUMBER: _builtins.int
+    SHADOWS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Unique within the experiment; lower-case letters, digits, "-" and "_",
     1 to 64 characters.
@@ -234,8 +386,22 @@ class Arm(_message.Message):
     """
     @_builtins.property
     def model(self) -> _ranking_pb2.ModelSelector:
-        """The model version that serves the arm. Both parts are required: an arm is
-        pinned to an immutable version.
+        """The model version that serves the arm; both parts, for an arm is pinned to
+        an immutable version.
+        """
+
+    @_builtins.property
+    def interleaving(self) -> Global___Interleaving:
+        """Interleaves rankings instead."""
+
+    @_builtins.property
+    def exploration(self) -> Global___Exploration:
+        """Disturbs the order of what was ranked."""
+
+    @_builtins.property
+    def shadows(self) -> _containers.RepeatedCompositeFieldContainer[_ranking_pb2.ModelSelector]:
+        """Versions, at most 8, that score the same request off the user's path;
+        their scores are logged beside the page and change nothing of it.
         """
 
     def __init__(
@@ -244,14 +410,170 @@ class Arm(_message.Message):
         name: _builtins.str = ...,
         share: _builtins.float = ...,
         model: _ranking_pb2.ModelSelector | None = ...,
+        interleaving: Global___Interleaving | None = ...,
+        exploration: Global___Exploration | None = ...,
+        shadows: _abc.Iterable[_ranking_pb2.ModelSelector] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["exploration", b"exploration", "interleaving", b"interleaving", "model", b"model"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "name", b"name", "share", b"share"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exploration", b"exploration", "interleaving", b"interleaving", "model", b"model", "name", b"name", "shadows", b"shadows", "share", b"share"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Arm: _TypeAlias = Arm  # noqa: Y015
+
+@_typing.final
+class Condition(_message.Message):
+    """What must hold of a request's attribute for its unit to take part."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ATTRIBUTE_FIELD_NUMBER: _builtins.int
+    VALUES_FIELD_NUMBER: _builtins.int
+    NEGATED_FIELD_NUMBER: _builtins.int
+    attribute: _builtins.str
+    """The attribute, as in `RankRequest.attributes`. Required."""
+    negated: _builtins.bool
+    """It must have none of them instead."""
+    @_builtins.property
+    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The attribute must have one of these values; a request without the
+        attribute has the value "". Required.
+        """
+
+    def __init__(
+        self,
+        *,
+        attribute: _builtins.str = ...,
+        values: _abc.Iterable[_builtins.str] | None = ...,
+        negated: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attribute", b"attribute", "negated", b"negated", "values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Condition: _TypeAlias = Condition  # noqa: Y015
+
+@_typing.final
+class Prerequisite(_message.Message):
+    """An arm of another experiment that a unit must be in to take part."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPERIMENT_FIELD_NUMBER: _builtins.int
+    ARMS_FIELD_NUMBER: _builtins.int
+    experiment: _builtins.str
+    """The other experiment. It must run."""
+    @_builtins.property
+    def arms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """One of these arms."""
+
+    def __init__(
+        self,
+        *,
+        experiment: _builtins.str = ...,
+        arms: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arms", b"arms", "experiment", b"experiment"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Prerequisite: _TypeAlias = Prerequisite  # noqa: Y015
+
+@_typing.final
+class ForcedUnit(_message.Message):
+    """A unit that meets a certain arm, for testing by hand. It is no part of any
+    analysis.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UNIT_ID_FIELD_NUMBER: _builtins.int
+    ARM_FIELD_NUMBER: _builtins.int
+    unit_id: _builtins.str
+    """The user id or the session id, as the experiment randomises."""
+    arm: _builtins.str
+    """The arm."""
+    def __init__(
+        self,
+        *,
+        unit_id: _builtins.str = ...,
+        arm: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arm", b"arm", "unit_id", b"unit_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForcedUnit: _TypeAlias = ForcedUnit  # noqa: Y015
+
+@_typing.final
+class RampStep(_message.Message):
+    """A traffic share, and what must come before the next one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRAFFIC_SHARE_FIELD_NUMBER: _builtins.int
+    HOLD_FIELD_NUMBER: _builtins.int
+    MIN_UNITS_FIELD_NUMBER: _builtins.int
+    traffic_share: _builtins.float
+    """Larger than that of the step before, in (0.0, 1.0], in steps of 0.0001."""
+    min_units: _builtins.int
+    """How many units must be exposed in the step at least."""
+    @_builtins.property
+    def hold(self) -> _duration_pb2.Duration:
+        """How long the step lasts at least. No time when unset."""
+
+    def __init__(
+        self,
+        *,
+        traffic_share: _builtins.float = ...,
+        hold: _duration_pb2.Duration | None = ...,
+        min_units: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["hold", b"hold"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hold", b"hold", "min_units", b"min_units", "traffic_share", b"traffic_share"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RampStep: _TypeAlias = RampStep  # noqa: Y015
+
+@_typing.final
+class Ramp(_message.Message):
+    """Raises the traffic share step by step, as long as nothing says not to: no
+    harm to the primary metric or a guardrail, no sample-ratio mismatch, no more
+    fallbacks than in control.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEPS_FIELD_NUMBER: _builtins.int
+    ON_HARM_FIELD_NUMBER: _builtins.int
+    on_harm: Global___HarmAction.ValueType
+    """What harm leads to."""
+    @_builtins.property
+    def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___RampStep]:
+        """The steps; the first is the traffic share that the experiment starts with."""
+
+    def __init__(
+        self,
+        *,
+        steps: _abc.Iterable[Global___RampStep] | None = ...,
+        on_harm: Global___HarmAction.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["on_harm", b"on_harm", "steps", b"steps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Ramp: _TypeAlias = Ramp  # noqa: Y015
 
 @_typing.final
 class Metric(_message.Message):
@@ -453,6 +775,12 @@ class Experiment(_message.Message):
     DECISION_FIELD_NUMBER: _builtins.int
     REVISIONS_FIELD_NUMBER: _builtins.int
     ANALYSIS_FIELD_NUMBER: _builtins.int
+    LAYER_SHARE_FIELD_NUMBER: _builtins.int
+    CONDITIONS_FIELD_NUMBER: _builtins.int
+    PREREQUISITES_FIELD_NUMBER: _builtins.int
+    FORCED_UNITS_FIELD_NUMBER: _builtins.int
+    RAMP_FIELD_NUMBER: _builtins.int
+    SLOTS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Unique; lower-case letters, digits, "-" and "_", 1 to 64 characters."""
     owner: _builtins.str
@@ -468,8 +796,9 @@ class Experiment(_message.Message):
     empty.
     """
     traffic_share: _builtins.float
-    """The part of all units that takes part, in (0.0, 1.0], in steps of 0.0001.
-    Read as 1 when 0. Growing it moves no unit between arms.
+    """The part of the units in its part of the layer that takes part, in
+    (0.0, 1.0], in steps of 0.0001. Read as 1, or as the ramp's first step,
+    when 0. Growing it moves no unit between arms.
     """
     salt: _builtins.str
     """Decides which bucket a unit falls into. Made from layer and name when
@@ -485,9 +814,14 @@ class Experiment(_message.Message):
     """Changes with every revision. Output only."""
     decision: Global___Decision.ValueType
     """What the experiment ended with. Output only."""
+    layer_share: _builtins.float
+    """The part of the layer that the experiment occupies from its start to its
+    conclusion, in (0.0, 1.0], in steps of 0.0001. Read as 1 when 0.
+    Experiments of one layer share no unit.
+    """
     @_builtins.property
     def arms(self) -> _containers.RepeatedCompositeFieldContainer[Global___Arm]:
-        """Two arms or more."""
+        """Two arms or more; one is enough when it interleaves, explores or shadows."""
 
     @_builtins.property
     def planned_end_time(self) -> _timestamp_pb2.Timestamp:
@@ -517,6 +851,26 @@ class Experiment(_message.Message):
     def analysis(self) -> Global___AnalysisPlan:
         """How the experiment is analysed."""
 
+    @_builtins.property
+    def conditions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Condition]:
+        """All must hold for a request's unit to take part; at most 16."""
+
+    @_builtins.property
+    def prerequisites(self) -> _containers.RepeatedCompositeFieldContainer[Global___Prerequisite]:
+        """All must hold for a request's unit to take part; at most 4."""
+
+    @_builtins.property
+    def forced_units(self) -> _containers.RepeatedCompositeFieldContainer[Global___ForcedUnit]:
+        """Units that meet a certain arm, at most 1,000."""
+
+    @_builtins.property
+    def ramp(self) -> Global___Ramp:
+        """Raises the traffic share step by step."""
+
+    @_builtins.property
+    def slots(self) -> _containers.RepeatedCompositeFieldContainer[Global___SlotRange]:
+        """The layer's slots that the experiment occupies. Output only."""
+
     def __init__(
         self,
         *,
@@ -541,14 +895,81 @@ class Experiment(_message.Message):
         decision: Global___Decision.ValueType = ...,
         revisions: _abc.Iterable[Global___ExperimentRevision] | None = ...,
         analysis: Global___AnalysisPlan | None = ...,
+        layer_share: _builtins.float = ...,
+        conditions: _abc.Iterable[Global___Condition] | None = ...,
+        prerequisites: _abc.Iterable[Global___Prerequisite] | None = ...,
+        forced_units: _abc.Iterable[Global___ForcedUnit] | None = ...,
+        ramp: Global___Ramp | None = ...,
+        slots: _abc.Iterable[Global___SlotRange] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["analysis", b"analysis", "create_time", b"create_time", "end_time", b"end_time", "planned_end_time", b"planned_end_time", "start_time", b"start_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["analysis", b"analysis", "create_time", b"create_time", "end_time", b"end_time", "planned_end_time", b"planned_end_time", "ramp", b"ramp", "start_time", b"start_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["analysis", b"analysis", "arms", b"arms", "control", b"control", "create_time", b"create_time", "decision", b"decision", "end_time", b"end_time", "etag", b"etag", "hypothesis", b"hypothesis", "layer", b"layer", "name", b"name", "owner", b"owner", "planned_end_time", b"planned_end_time", "primary_metric", b"primary_metric", "revision", b"revision", "revisions", b"revisions", "salt", b"salt", "start_time", b"start_time", "state", b"state", "traffic_share", b"traffic_share", "unit", b"unit", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["analysis", b"analysis", "arms", b"arms", "conditions", b"conditions", "control", b"control", "create_time", b"create_time", "decision", b"decision", "end_time", b"end_time", "etag", b"etag", "forced_units", b"forced_units", "hypothesis", b"hypothesis", "layer", b"layer", "layer_share", b"layer_share", "name", b"name", "owner", b"owner", "planned_end_time", b"planned_end_time", "prerequisites", b"prerequisites", "primary_metric", b"primary_metric", "ramp", b"ramp", "revision", b"revision", "revisions", b"revisions", "salt", b"salt", "slots", b"slots", "start_time", b"start_time", "state", b"state", "traffic_share", b"traffic_share", "unit", b"unit", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Experiment: _TypeAlias = Experiment  # noqa: Y015
+
+@_typing.final
+class SlotRange(_message.Message):
+    """Slots of a layer, of its 10,000."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    start: _builtins.int
+    """The first slot, at least 0."""
+    end: _builtins.int
+    """The slot behind the last one, at most 10,000."""
+    def __init__(
+        self,
+        *,
+        start: _builtins.int = ...,
+        end: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "start", b"start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SlotRange: _TypeAlias = SlotRange  # noqa: Y015
+
+@_typing.final
+class Layer(_message.Message):
+    """A set of experiments that share no unit. Layers are independent of each other."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    HOLDOUT_SHARE_FIELD_NUMBER: _builtins.int
+    SALT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Unique; as an experiment's name."""
+    holdout_share: _builtins.float
+    """The part of all units that is kept out of the layer's experiments, in
+    [0.0, 1.0), in steps of 0.0001.
+    """
+    salt: _builtins.str
+    """Decides which slot a unit falls into. It changes when the last experiment
+    of the layer is concluded, so that the next ones meet other groups of
+    units. Output only.
+    """
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        holdout_share: _builtins.float = ...,
+        salt: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["holdout_share", b"holdout_share", "name", b"name", "salt", b"salt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Layer: _TypeAlias = Layer  # noqa: Y015
 
 @_typing.final
 class ExperimentRevision(_message.Message):
@@ -561,6 +982,7 @@ class ExperimentRevision(_message.Message):
     ACTOR_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    TRAFFIC_SHARE_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """The revision's number, at least 1."""
     state: Global___ExperimentState.ValueType
@@ -569,6 +991,8 @@ class ExperimentRevision(_message.Message):
     """Who made the change."""
     reason: _builtins.str
     """Why."""
+    traffic_share: _builtins.float
+    """The traffic share from then on."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When."""
@@ -581,10 +1005,11 @@ class ExperimentRevision(_message.Message):
         actor: _builtins.str = ...,
         reason: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        traffic_share: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "create_time", b"create_time", "reason", b"reason", "revision", b"revision", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "create_time", b"create_time", "reason", b"reason", "revision", b"revision", "state", b"state", "traffic_share", b"traffic_share"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -701,22 +1126,30 @@ class ListExperimentsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
+    LAYER_FIELD_NUMBER: _builtins.int
+    OWNER_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """The most experiments to return, in [0, 1000]. 100 when 0."""
     page_token: _builtins.str
     """The `next_page_token` of the previous reply; the first page when empty."""
     state: Global___ExperimentState.ValueType
     """Only experiments in this state; all of them when unset."""
+    layer: _builtins.str
+    """Only experiments of this layer; all of them when empty."""
+    owner: _builtins.str
+    """Only experiments of this owner; all of them when empty."""
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         state: Global___ExperimentState.ValueType = ...,
+        layer: _builtins.str = ...,
+        owner: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["layer", b"layer", "owner", b"owner", "page_size", b"page_size", "page_token", b"page_token", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -749,6 +1182,72 @@ class ListExperimentsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListExperimentsResponse: _TypeAlias = ListExperimentsResponse  # noqa: Y015
+
+@_typing.final
+class UpdateExperimentRequest(_message.Message):
+    """A request to change an experiment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPERIMENT_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    etag: _builtins.str
+    """The etag that the caller saw; any when empty."""
+    actor: _builtins.str
+    """Who changes it."""
+    reason: _builtins.str
+    """Why."""
+    @_builtins.property
+    def experiment(self) -> Global___Experiment:
+        """The experiment, by its name, with the new values. Required."""
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """The fields to change, by their names in `Experiment`. Required."""
+
+    def __init__(
+        self,
+        *,
+        experiment: Global___Experiment | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+        etag: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["experiment", b"experiment", "update_mask", b"update_mask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "etag", b"etag", "experiment", b"experiment", "reason", b"reason", "update_mask", b"update_mask"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateExperimentRequest: _TypeAlias = UpdateExperimentRequest  # noqa: Y015
+
+@_typing.final
+class UpdateExperimentResponse(_message.Message):
+    """The changed experiment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPERIMENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def experiment(self) -> Global___Experiment:
+        """The experiment after the change."""
+
+    def __init__(
+        self,
+        *,
+        experiment: Global___Experiment | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["experiment", b"experiment"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["experiment", b"experiment"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateExperimentResponse: _TypeAlias = UpdateExperimentResponse  # noqa: Y015
 
 @_typing.final
 class StartExperimentRequest(_message.Message):
@@ -807,6 +1306,70 @@ class StartExperimentResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StartExperimentResponse: _TypeAlias = StartExperimentResponse  # noqa: Y015
+
+@_typing.final
+class RampExperimentRequest(_message.Message):
+    """A request to raise an experiment's traffic share."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    TRAFFIC_SHARE_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The experiment's name. Required."""
+    traffic_share: _builtins.float
+    """The new traffic share, above the present one and at most 1, in steps of
+    0.0001. Required.
+    """
+    etag: _builtins.str
+    """The etag that the caller saw; any when empty."""
+    actor: _builtins.str
+    """Who ramps it."""
+    reason: _builtins.str
+    """Why."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        traffic_share: _builtins.float = ...,
+        etag: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "etag", b"etag", "name", b"name", "reason", b"reason", "traffic_share", b"traffic_share"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RampExperimentRequest: _TypeAlias = RampExperimentRequest  # noqa: Y015
+
+@_typing.final
+class RampExperimentResponse(_message.Message):
+    """The ramped experiment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPERIMENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def experiment(self) -> Global___Experiment:
+        """The experiment after the change."""
+
+    def __init__(
+        self,
+        *,
+        experiment: Global___Experiment | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["experiment", b"experiment"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["experiment", b"experiment"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RampExperimentResponse: _TypeAlias = RampExperimentResponse  # noqa: Y015
 
 @_typing.final
 class PauseExperimentRequest(_message.Message):
@@ -940,21 +1503,47 @@ class LookupAssignmentsRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class AttributesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     USER_ID_FIELD_NUMBER: _builtins.int
     SESSION_ID_FIELD_NUMBER: _builtins.int
+    ATTRIBUTES_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """The user; may be empty when `session_id` is not."""
     session_id: _builtins.str
     """The session; may be empty when `user_id` is not."""
+    @_builtins.property
+    def attributes(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """What conditions see, as in `RankRequest.attributes`."""
+
     def __init__(
         self,
         *,
         user_id: _builtins.str = ...,
         session_id: _builtins.str = ...,
+        attributes: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["session_id", b"session_id", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "session_id", b"session_id", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -983,3 +1572,100 @@ class LookupAssignmentsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LookupAssignmentsResponse: _TypeAlias = LookupAssignmentsResponse  # noqa: Y015
+
+@_typing.final
+class ListLayersRequest(_message.Message):
+    """A request for the layers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListLayersRequest: _TypeAlias = ListLayersRequest  # noqa: Y015
+
+@_typing.final
+class ListLayersResponse(_message.Message):
+    """The layers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LAYERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def layers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Layer]:
+        """The layers by name."""
+
+    def __init__(
+        self,
+        *,
+        layers: _abc.Iterable[Global___Layer] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["layers", b"layers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListLayersResponse: _TypeAlias = ListLayersResponse  # noqa: Y015
+
+@_typing.final
+class UpdateLayerRequest(_message.Message):
+    """A request to set a layer's holdout."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LAYER_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    actor: _builtins.str
+    """Who sets it."""
+    reason: _builtins.str
+    """Why."""
+    @_builtins.property
+    def layer(self) -> Global___Layer:
+        """The layer with its new holdout; output-only fields are ignored. Required."""
+
+    def __init__(
+        self,
+        *,
+        layer: Global___Layer | None = ...,
+        actor: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["layer", b"layer"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "layer", b"layer", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateLayerRequest: _TypeAlias = UpdateLayerRequest  # noqa: Y015
+
+@_typing.final
+class UpdateLayerResponse(_message.Message):
+    """The layer after the change."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LAYER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def layer(self) -> Global___Layer:
+        """The layer."""
+
+    def __init__(
+        self,
+        *,
+        layer: Global___Layer | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["layer", b"layer"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["layer", b"layer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateLayerResponse: _TypeAlias = UpdateLayerResponse  # noqa: Y015

@@ -50,10 +50,20 @@ class ExperimentServiceStub:
                 request_serializer=ranklift_dot_v1_dot_experiments__pb2.ListExperimentsRequest.SerializeToString,
                 response_deserializer=ranklift_dot_v1_dot_experiments__pb2.ListExperimentsResponse.FromString,
                 _registered_method=True)
+        self.UpdateExperiment = channel.unary_unary(
+                '/ranklift.v1.ExperimentService/UpdateExperiment',
+                request_serializer=ranklift_dot_v1_dot_experiments__pb2.UpdateExperimentRequest.SerializeToString,
+                response_deserializer=ranklift_dot_v1_dot_experiments__pb2.UpdateExperimentResponse.FromString,
+                _registered_method=True)
         self.StartExperiment = channel.unary_unary(
                 '/ranklift.v1.ExperimentService/StartExperiment',
                 request_serializer=ranklift_dot_v1_dot_experiments__pb2.StartExperimentRequest.SerializeToString,
                 response_deserializer=ranklift_dot_v1_dot_experiments__pb2.StartExperimentResponse.FromString,
+                _registered_method=True)
+        self.RampExperiment = channel.unary_unary(
+                '/ranklift.v1.ExperimentService/RampExperiment',
+                request_serializer=ranklift_dot_v1_dot_experiments__pb2.RampExperimentRequest.SerializeToString,
+                response_deserializer=ranklift_dot_v1_dot_experiments__pb2.RampExperimentResponse.FromString,
                 _registered_method=True)
         self.PauseExperiment = channel.unary_unary(
                 '/ranklift.v1.ExperimentService/PauseExperiment',
@@ -70,6 +80,16 @@ class ExperimentServiceStub:
                 request_serializer=ranklift_dot_v1_dot_experiments__pb2.LookupAssignmentsRequest.SerializeToString,
                 response_deserializer=ranklift_dot_v1_dot_experiments__pb2.LookupAssignmentsResponse.FromString,
                 _registered_method=True)
+        self.ListLayers = channel.unary_unary(
+                '/ranklift.v1.ExperimentService/ListLayers',
+                request_serializer=ranklift_dot_v1_dot_experiments__pb2.ListLayersRequest.SerializeToString,
+                response_deserializer=ranklift_dot_v1_dot_experiments__pb2.ListLayersResponse.FromString,
+                _registered_method=True)
+        self.UpdateLayer = channel.unary_unary(
+                '/ranklift.v1.ExperimentService/UpdateLayer',
+                request_serializer=ranklift_dot_v1_dot_experiments__pb2.UpdateLayerRequest.SerializeToString,
+                response_deserializer=ranklift_dot_v1_dot_experiments__pb2.UpdateLayerResponse.FromString,
+                _registered_method=True)
 
 
 class ExperimentServiceServicer:
@@ -80,7 +100,7 @@ class ExperimentServiceServicer:
         """Creates an experiment as a draft. Idempotent by `request_id`.
 
         Errors: INVALID_ARGUMENT that names the field, ALREADY_EXISTS,
-        NOT_FOUND for a model version that is not registered.
+        NOT_FOUND for a model version or an experiment that is not registered.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -100,11 +120,35 @@ class ExperimentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateExperiment(self, request, context):
+        """Changes fields of an experiment. Of a draft, all that are not output only,
+        except its name; once it ran, those that leave its meaning alone: `owner`,
+        `hypothesis`, `planned_end_time`, `forced_units`.
+
+        Errors: INVALID_ARGUMENT that names the field, FAILED_PRECONDITION for a
+        field that can no longer change, ABORTED when `etag` is stale.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def StartExperiment(self, request, context):
         """Starts a draft or continues a paused experiment.
 
         Errors: FAILED_PRECONDITION that names the other experiment when the layer
-        is taken, ABORTED when `etag` is stale.
+        has too little room or both decide the ranker of the same page, ABORTED
+        when `etag` is stale.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RampExperiment(self, request, context):
+        """Raises the traffic share of a running or paused experiment. It only adds
+        units to arms; no unit leaves its arm.
+
+        Errors: FAILED_PRECONDITION when the share would shrink, ABORTED when
+        `etag` is stale.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -131,6 +175,23 @@ class ExperimentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListLayers(self, request, context):
+        """Lists all layers by name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateLayer(self, request, context):
+        """Sets the holdout of a layer, and makes the layer when there is none.
+
+        Errors: FAILED_PRECONDITION that names an experiment of the layer that runs
+        or is paused: the units of an experiment do not change under it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ExperimentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -149,10 +210,20 @@ def add_ExperimentServiceServicer_to_server(servicer, server):
                     request_deserializer=ranklift_dot_v1_dot_experiments__pb2.ListExperimentsRequest.FromString,
                     response_serializer=ranklift_dot_v1_dot_experiments__pb2.ListExperimentsResponse.SerializeToString,
             ),
+            'UpdateExperiment': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateExperiment,
+                    request_deserializer=ranklift_dot_v1_dot_experiments__pb2.UpdateExperimentRequest.FromString,
+                    response_serializer=ranklift_dot_v1_dot_experiments__pb2.UpdateExperimentResponse.SerializeToString,
+            ),
             'StartExperiment': grpc.unary_unary_rpc_method_handler(
                     servicer.StartExperiment,
                     request_deserializer=ranklift_dot_v1_dot_experiments__pb2.StartExperimentRequest.FromString,
                     response_serializer=ranklift_dot_v1_dot_experiments__pb2.StartExperimentResponse.SerializeToString,
+            ),
+            'RampExperiment': grpc.unary_unary_rpc_method_handler(
+                    servicer.RampExperiment,
+                    request_deserializer=ranklift_dot_v1_dot_experiments__pb2.RampExperimentRequest.FromString,
+                    response_serializer=ranklift_dot_v1_dot_experiments__pb2.RampExperimentResponse.SerializeToString,
             ),
             'PauseExperiment': grpc.unary_unary_rpc_method_handler(
                     servicer.PauseExperiment,
@@ -168,6 +239,16 @@ def add_ExperimentServiceServicer_to_server(servicer, server):
                     servicer.LookupAssignments,
                     request_deserializer=ranklift_dot_v1_dot_experiments__pb2.LookupAssignmentsRequest.FromString,
                     response_serializer=ranklift_dot_v1_dot_experiments__pb2.LookupAssignmentsResponse.SerializeToString,
+            ),
+            'ListLayers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListLayers,
+                    request_deserializer=ranklift_dot_v1_dot_experiments__pb2.ListLayersRequest.FromString,
+                    response_serializer=ranklift_dot_v1_dot_experiments__pb2.ListLayersResponse.SerializeToString,
+            ),
+            'UpdateLayer': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateLayer,
+                    request_deserializer=ranklift_dot_v1_dot_experiments__pb2.UpdateLayerRequest.FromString,
+                    response_serializer=ranklift_dot_v1_dot_experiments__pb2.UpdateLayerResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -263,6 +344,33 @@ class ExperimentService:
             _registered_method=True)
 
     @staticmethod
+    def UpdateExperiment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ranklift.v1.ExperimentService/UpdateExperiment',
+            ranklift_dot_v1_dot_experiments__pb2.UpdateExperimentRequest.SerializeToString,
+            ranklift_dot_v1_dot_experiments__pb2.UpdateExperimentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def StartExperiment(request,
             target,
             options=(),
@@ -279,6 +387,33 @@ class ExperimentService:
             '/ranklift.v1.ExperimentService/StartExperiment',
             ranklift_dot_v1_dot_experiments__pb2.StartExperimentRequest.SerializeToString,
             ranklift_dot_v1_dot_experiments__pb2.StartExperimentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RampExperiment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ranklift.v1.ExperimentService/RampExperiment',
+            ranklift_dot_v1_dot_experiments__pb2.RampExperimentRequest.SerializeToString,
+            ranklift_dot_v1_dot_experiments__pb2.RampExperimentResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -360,6 +495,60 @@ class ExperimentService:
             '/ranklift.v1.ExperimentService/LookupAssignments',
             ranklift_dot_v1_dot_experiments__pb2.LookupAssignmentsRequest.SerializeToString,
             ranklift_dot_v1_dot_experiments__pb2.LookupAssignmentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListLayers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ranklift.v1.ExperimentService/ListLayers',
+            ranklift_dot_v1_dot_experiments__pb2.ListLayersRequest.SerializeToString,
+            ranklift_dot_v1_dot_experiments__pb2.ListLayersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateLayer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ranklift.v1.ExperimentService/UpdateLayer',
+            ranklift_dot_v1_dot_experiments__pb2.UpdateLayerRequest.SerializeToString,
+            ranklift_dot_v1_dot_experiments__pb2.UpdateLayerResponse.FromString,
             options,
             channel_credentials,
             insecure,

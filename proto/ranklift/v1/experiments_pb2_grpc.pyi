@@ -37,17 +37,33 @@ class ExperimentServiceStub:
     """Creates an experiment as a draft. Idempotent by `request_id`.
 
     Errors: INVALID_ARGUMENT that names the field, ALREADY_EXISTS,
-    NOT_FOUND for a model version that is not registered.
+    NOT_FOUND for a model version or an experiment that is not registered.
     """
     GetExperiment: _grpc.UnaryUnaryMultiCallable[_experiments_pb2.GetExperimentRequest, _experiments_pb2.GetExperimentResponse]
     """Gets one experiment."""
     ListExperiments: _grpc.UnaryUnaryMultiCallable[_experiments_pb2.ListExperimentsRequest, _experiments_pb2.ListExperimentsResponse]
     """Lists experiments by name."""
+    UpdateExperiment: _grpc.UnaryUnaryMultiCallable[_experiments_pb2.UpdateExperimentRequest, _experiments_pb2.UpdateExperimentResponse]
+    """Changes fields of an experiment. Of a draft, all that are not output only,
+    except its name; once it ran, those that leave its meaning alone: `owner`,
+    `hypothesis`, `planned_end_time`, `forced_units`.
+
+    Errors: INVALID_ARGUMENT that names the field, FAILED_PRECONDITION for a
+    field that can no longer change, ABORTED when `etag` is stale.
+    """
     StartExperiment: _grpc.UnaryUnaryMultiCallable[_experiments_pb2.StartExperimentRequest, _experiments_pb2.StartExperimentResponse]
     """Starts a draft or continues a paused experiment.
 
     Errors: FAILED_PRECONDITION that names the other experiment when the layer
-    is taken, ABORTED when `etag` is stale.
+    has too little room or both decide the ranker of the same page, ABORTED
+    when `etag` is stale.
+    """
+    RampExperiment: _grpc.UnaryUnaryMultiCallable[_experiments_pb2.RampExperimentRequest, _experiments_pb2.RampExperimentResponse]
+    """Raises the traffic share of a running or paused experiment. It only adds
+    units to arms; no unit leaves its arm.
+
+    Errors: FAILED_PRECONDITION when the share would shrink, ABORTED when
+    `etag` is stale.
     """
     PauseExperiment: _grpc.UnaryUnaryMultiCallable[_experiments_pb2.PauseExperimentRequest, _experiments_pb2.PauseExperimentResponse]
     """Pauses a running experiment: its units are served by the champion."""
@@ -55,6 +71,14 @@ class ExperimentServiceStub:
     """Concludes an experiment for good, with a decision."""
     LookupAssignments: _grpc.UnaryUnaryMultiCallable[_experiments_pb2.LookupAssignmentsRequest, _experiments_pb2.LookupAssignmentsResponse]
     """Tells the arms of a unit without exposing it: nothing is logged."""
+    ListLayers: _grpc.UnaryUnaryMultiCallable[_experiments_pb2.ListLayersRequest, _experiments_pb2.ListLayersResponse]
+    """Lists all layers by name."""
+    UpdateLayer: _grpc.UnaryUnaryMultiCallable[_experiments_pb2.UpdateLayerRequest, _experiments_pb2.UpdateLayerResponse]
+    """Sets the holdout of a layer, and makes the layer when there is none.
+
+    Errors: FAILED_PRECONDITION that names an experiment of the layer that runs
+    or is paused: the units of an experiment do not change under it.
+    """
 
 @_typing.type_check_only
 class ExperimentServiceAsyncStub(ExperimentServiceStub):
@@ -65,17 +89,33 @@ class ExperimentServiceAsyncStub(ExperimentServiceStub):
     """Creates an experiment as a draft. Idempotent by `request_id`.
 
     Errors: INVALID_ARGUMENT that names the field, ALREADY_EXISTS,
-    NOT_FOUND for a model version that is not registered.
+    NOT_FOUND for a model version or an experiment that is not registered.
     """
     GetExperiment: _aio.UnaryUnaryMultiCallable[_experiments_pb2.GetExperimentRequest, _experiments_pb2.GetExperimentResponse]  # type: ignore[assignment]
     """Gets one experiment."""
     ListExperiments: _aio.UnaryUnaryMultiCallable[_experiments_pb2.ListExperimentsRequest, _experiments_pb2.ListExperimentsResponse]  # type: ignore[assignment]
     """Lists experiments by name."""
+    UpdateExperiment: _aio.UnaryUnaryMultiCallable[_experiments_pb2.UpdateExperimentRequest, _experiments_pb2.UpdateExperimentResponse]  # type: ignore[assignment]
+    """Changes fields of an experiment. Of a draft, all that are not output only,
+    except its name; once it ran, those that leave its meaning alone: `owner`,
+    `hypothesis`, `planned_end_time`, `forced_units`.
+
+    Errors: INVALID_ARGUMENT that names the field, FAILED_PRECONDITION for a
+    field that can no longer change, ABORTED when `etag` is stale.
+    """
     StartExperiment: _aio.UnaryUnaryMultiCallable[_experiments_pb2.StartExperimentRequest, _experiments_pb2.StartExperimentResponse]  # type: ignore[assignment]
     """Starts a draft or continues a paused experiment.
 
     Errors: FAILED_PRECONDITION that names the other experiment when the layer
-    is taken, ABORTED when `etag` is stale.
+    has too little room or both decide the ranker of the same page, ABORTED
+    when `etag` is stale.
+    """
+    RampExperiment: _aio.UnaryUnaryMultiCallable[_experiments_pb2.RampExperimentRequest, _experiments_pb2.RampExperimentResponse]  # type: ignore[assignment]
+    """Raises the traffic share of a running or paused experiment. It only adds
+    units to arms; no unit leaves its arm.
+
+    Errors: FAILED_PRECONDITION when the share would shrink, ABORTED when
+    `etag` is stale.
     """
     PauseExperiment: _aio.UnaryUnaryMultiCallable[_experiments_pb2.PauseExperimentRequest, _experiments_pb2.PauseExperimentResponse]  # type: ignore[assignment]
     """Pauses a running experiment: its units are served by the champion."""
@@ -83,6 +123,14 @@ class ExperimentServiceAsyncStub(ExperimentServiceStub):
     """Concludes an experiment for good, with a decision."""
     LookupAssignments: _aio.UnaryUnaryMultiCallable[_experiments_pb2.LookupAssignmentsRequest, _experiments_pb2.LookupAssignmentsResponse]  # type: ignore[assignment]
     """Tells the arms of a unit without exposing it: nothing is logged."""
+    ListLayers: _aio.UnaryUnaryMultiCallable[_experiments_pb2.ListLayersRequest, _experiments_pb2.ListLayersResponse]  # type: ignore[assignment]
+    """Lists all layers by name."""
+    UpdateLayer: _aio.UnaryUnaryMultiCallable[_experiments_pb2.UpdateLayerRequest, _experiments_pb2.UpdateLayerResponse]  # type: ignore[assignment]
+    """Sets the holdout of a layer, and makes the layer when there is none.
+
+    Errors: FAILED_PRECONDITION that names an experiment of the layer that runs
+    or is paused: the units of an experiment do not change under it.
+    """
 
 class ExperimentServiceServicer(metaclass=_abc_1.ABCMeta):
     """Registers experiments and carries them through their life."""
@@ -96,7 +144,7 @@ class ExperimentServiceServicer(metaclass=_abc_1.ABCMeta):
         """Creates an experiment as a draft. Idempotent by `request_id`.
 
         Errors: INVALID_ARGUMENT that names the field, ALREADY_EXISTS,
-        NOT_FOUND for a model version that is not registered.
+        NOT_FOUND for a model version or an experiment that is not registered.
         """
 
     @_abc_1.abstractmethod
@@ -116,6 +164,20 @@ class ExperimentServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists experiments by name."""
 
     @_abc_1.abstractmethod
+    def UpdateExperiment(
+        self,
+        request: _experiments_pb2.UpdateExperimentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_experiments_pb2.UpdateExperimentResponse, _abc.Awaitable[_experiments_pb2.UpdateExperimentResponse]]:
+        """Changes fields of an experiment. Of a draft, all that are not output only,
+        except its name; once it ran, those that leave its meaning alone: `owner`,
+        `hypothesis`, `planned_end_time`, `forced_units`.
+
+        Errors: INVALID_ARGUMENT that names the field, FAILED_PRECONDITION for a
+        field that can no longer change, ABORTED when `etag` is stale.
+        """
+
+    @_abc_1.abstractmethod
     def StartExperiment(
         self,
         request: _experiments_pb2.StartExperimentRequest,
@@ -124,7 +186,21 @@ class ExperimentServiceServicer(metaclass=_abc_1.ABCMeta):
         """Starts a draft or continues a paused experiment.
 
         Errors: FAILED_PRECONDITION that names the other experiment when the layer
-        is taken, ABORTED when `etag` is stale.
+        has too little room or both decide the ranker of the same page, ABORTED
+        when `etag` is stale.
+        """
+
+    @_abc_1.abstractmethod
+    def RampExperiment(
+        self,
+        request: _experiments_pb2.RampExperimentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_experiments_pb2.RampExperimentResponse, _abc.Awaitable[_experiments_pb2.RampExperimentResponse]]:
+        """Raises the traffic share of a running or paused experiment. It only adds
+        units to arms; no unit leaves its arm.
+
+        Errors: FAILED_PRECONDITION when the share would shrink, ABORTED when
+        `etag` is stale.
         """
 
     @_abc_1.abstractmethod
@@ -150,5 +226,25 @@ class ExperimentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_experiments_pb2.LookupAssignmentsResponse, _abc.Awaitable[_experiments_pb2.LookupAssignmentsResponse]]:
         """Tells the arms of a unit without exposing it: nothing is logged."""
+
+    @_abc_1.abstractmethod
+    def ListLayers(
+        self,
+        request: _experiments_pb2.ListLayersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_experiments_pb2.ListLayersResponse, _abc.Awaitable[_experiments_pb2.ListLayersResponse]]:
+        """Lists all layers by name."""
+
+    @_abc_1.abstractmethod
+    def UpdateLayer(
+        self,
+        request: _experiments_pb2.UpdateLayerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_experiments_pb2.UpdateLayerResponse, _abc.Awaitable[_experiments_pb2.UpdateLayerResponse]]:
+        """Sets the holdout of a layer, and makes the layer when there is none.
+
+        Errors: FAILED_PRECONDITION that names an experiment of the layer that runs
+        or is paused: the units of an experiment do not change under it.
+        """
 
 def add_ExperimentServiceServicer_to_server(servicer: ExperimentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -873,3 +873,178 @@ class LiftReport(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LiftReport: _TypeAlias = LiftReport  # noqa: Y015
+
+@_typing.final
+class GetPreferenceReportRequest(_message.Message):
+    """A request for a preference report."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPERIMENT_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    experiment: _builtins.str
+    """The experiment's name. Required."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Only pages shown at or after this instant. From the start when unset."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Only pages shown before this instant. Until now when unset."""
+
+    def __init__(
+        self,
+        *,
+        experiment: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "experiment", b"experiment", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPreferenceReportRequest: _TypeAlias = GetPreferenceReportRequest  # noqa: Y015
+
+@_typing.final
+class GetPreferenceReportResponse(_message.Message):
+    """A preference report."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPORTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def reports(self) -> _containers.RepeatedCompositeFieldContainer[Global___PreferenceReport]:
+        """The preferences of each arm that interleaves."""
+
+    def __init__(
+        self,
+        *,
+        reports: _abc.Iterable[Global___PreferenceReport] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reports", b"reports"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPreferenceReportResponse: _TypeAlias = GetPreferenceReportResponse  # noqa: Y015
+
+@_typing.final
+class PreferenceReport(_message.Message):
+    """What the clicks on the interleaved pages of one arm say."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ARM_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    PREFERENCES_FIELD_NUMBER: _builtins.int
+    PAGES_FIELD_NUMBER: _builtins.int
+    DEGRADED_PAGES_FIELD_NUMBER: _builtins.int
+    UNITS_FIELD_NUMBER: _builtins.int
+    arm: _builtins.str
+    """The arm."""
+    method: _experiments_pb2.InterleavingMethod.ValueType
+    """How the rankings were interleaved."""
+    pages: _builtins.int
+    """The pages that count."""
+    degraded_pages: _builtins.int
+    """The pages left out because not all of the rankings were there."""
+    units: _builtins.int
+    """The units with a page that counts."""
+    @_builtins.property
+    def preferences(self) -> _containers.RepeatedCompositeFieldContainer[Global___Preference]:
+        """Every pair of the arm's rankings."""
+
+    def __init__(
+        self,
+        *,
+        arm: _builtins.str = ...,
+        method: _experiments_pb2.InterleavingMethod.ValueType = ...,
+        preferences: _abc.Iterable[Global___Preference] | None = ...,
+        pages: _builtins.int = ...,
+        degraded_pages: _builtins.int = ...,
+        units: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arm", b"arm", "degraded_pages", b"degraded_pages", "method", b"method", "pages", b"pages", "preferences", b"preferences", "units", b"units"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreferenceReport: _TypeAlias = PreferenceReport  # noqa: Y015
+
+@_typing.final
+class Preference(_message.Message):
+    """How one ranking does against another on the same pages. A page is won by the
+    ranking that its clicks credit more; a page without clicks is a tie.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_A_FIELD_NUMBER: _builtins.int
+    MODEL_B_FIELD_NUMBER: _builtins.int
+    WINS_A_FIELD_NUMBER: _builtins.int
+    WINS_B_FIELD_NUMBER: _builtins.int
+    TIES_FIELD_NUMBER: _builtins.int
+    PREFERENCE_FIELD_NUMBER: _builtins.int
+    INTERVAL_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_LEVEL_FIELD_NUMBER: _builtins.int
+    P_VALUE_FIELD_NUMBER: _builtins.int
+    OVERLAP_FIELD_NUMBER: _builtins.int
+    model_a: _builtins.str
+    """The one ranking, as model@version."""
+    model_b: _builtins.str
+    """The other ranking, as model@version."""
+    wins_a: _builtins.int
+    """The pages won by `model_a`."""
+    wins_b: _builtins.int
+    """The pages won by `model_b`."""
+    ties: _builtins.int
+    """The pages that neither won."""
+    preference: _builtins.float
+    """The mean over pages of +1 for a page won by `model_a` and -1 for one won
+    by `model_b`, in [-1.0, 1.0]. Not set without pages.
+    """
+    confidence_level: _builtins.float
+    """The confidence level of the interval, e.g. 0.95."""
+    p_value: _builtins.float
+    """Two-sided, that there is no preference. Not set with fewer than two units."""
+    overlap: _builtins.float
+    """The part of the documents that both rankings have in their first ten, mean
+    over pages, in [0.0, 1.0]. Rankings alike show little.
+    """
+    @_builtins.property
+    def interval(self) -> Global___Interval:
+        """Its interval, by units. Not set with fewer than two units."""
+
+    def __init__(
+        self,
+        *,
+        model_a: _builtins.str = ...,
+        model_b: _builtins.str = ...,
+        wins_a: _builtins.int = ...,
+        wins_b: _builtins.int = ...,
+        ties: _builtins.int = ...,
+        preference: _builtins.float | None = ...,
+        interval: Global___Interval | None = ...,
+        confidence_level: _builtins.float = ...,
+        p_value: _builtins.float | None = ...,
+        overlap: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_p_value", b"_p_value", "_preference", b"_preference", "interval", b"interval", "p_value", b"p_value", "preference", b"preference"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_p_value", b"_p_value", "_preference", b"_preference", "confidence_level", b"confidence_level", "interval", b"interval", "model_a", b"model_a", "model_b", b"model_b", "overlap", b"overlap", "p_value", b"p_value", "preference", b"preference", "ties", b"ties", "wins_a", b"wins_a", "wins_b", b"wins_b"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__p_value: _TypeAlias = _typing.Literal["p_value"]  # noqa: Y015
+    _WhichOneofArgType__p_value: _TypeAlias = _typing.Literal["_p_value", b"_p_value"]  # noqa: Y015
+    _WhichOneofReturnType__preference: _TypeAlias = _typing.Literal["preference"]  # noqa: Y015
+    _WhichOneofArgType__preference: _TypeAlias = _typing.Literal["_preference", b"_preference"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__p_value) -> _WhichOneofReturnType__p_value | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__preference) -> _WhichOneofReturnType__preference | None: ...
+
+Global___Preference: _TypeAlias = Preference  # noqa: Y015

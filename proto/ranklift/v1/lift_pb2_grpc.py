@@ -40,6 +40,11 @@ class LiftServiceStub:
                 request_serializer=ranklift_dot_v1_dot_lift__pb2.GetLiftReportRequest.SerializeToString,
                 response_deserializer=ranklift_dot_v1_dot_lift__pb2.GetLiftReportResponse.FromString,
                 _registered_method=True)
+        self.GetPreferenceReport = channel.unary_unary(
+                '/ranklift.v1.LiftService/GetPreferenceReport',
+                request_serializer=ranklift_dot_v1_dot_lift__pb2.GetPreferenceReportRequest.SerializeToString,
+                response_deserializer=ranklift_dot_v1_dot_lift__pb2.GetPreferenceReportResponse.FromString,
+                _registered_method=True)
 
 
 class LiftServiceServicer:
@@ -56,6 +61,16 @@ class LiftServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetPreferenceReport(self, request, context):
+        """Tells which of the interleaved rankings of an experiment users prefer.
+
+        Errors: NOT_FOUND for an unknown experiment, FAILED_PRECONDITION when it
+        never ran or no arm of it interleaves.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LiftServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -63,6 +78,11 @@ def add_LiftServiceServicer_to_server(servicer, server):
                     servicer.GetLiftReport,
                     request_deserializer=ranklift_dot_v1_dot_lift__pb2.GetLiftReportRequest.FromString,
                     response_serializer=ranklift_dot_v1_dot_lift__pb2.GetLiftReportResponse.SerializeToString,
+            ),
+            'GetPreferenceReport': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPreferenceReport,
+                    request_deserializer=ranklift_dot_v1_dot_lift__pb2.GetPreferenceReportRequest.FromString,
+                    response_serializer=ranklift_dot_v1_dot_lift__pb2.GetPreferenceReportResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -93,6 +113,33 @@ class LiftService:
             '/ranklift.v1.LiftService/GetLiftReport',
             ranklift_dot_v1_dot_lift__pb2.GetLiftReportRequest.SerializeToString,
             ranklift_dot_v1_dot_lift__pb2.GetLiftReportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPreferenceReport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ranklift.v1.LiftService/GetPreferenceReport',
+            ranklift_dot_v1_dot_lift__pb2.GetPreferenceReportRequest.SerializeToString,
+            ranklift_dot_v1_dot_lift__pb2.GetPreferenceReportResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,12 @@ class LiftServiceStub:
     Errors: NOT_FOUND for an unknown experiment, FAILED_PRECONDITION when it
     never ran.
     """
+    GetPreferenceReport: _grpc.UnaryUnaryMultiCallable[_lift_pb2.GetPreferenceReportRequest, _lift_pb2.GetPreferenceReportResponse]
+    """Tells which of the interleaved rankings of an experiment users prefer.
+
+    Errors: NOT_FOUND for an unknown experiment, FAILED_PRECONDITION when it
+    never ran or no arm of it interleaves.
+    """
 
 @_typing.type_check_only
 class LiftServiceAsyncStub(LiftServiceStub):
@@ -50,6 +56,12 @@ class LiftServiceAsyncStub(LiftServiceStub):
 
     Errors: NOT_FOUND for an unknown experiment, FAILED_PRECONDITION when it
     never ran.
+    """
+    GetPreferenceReport: _aio.UnaryUnaryMultiCallable[_lift_pb2.GetPreferenceReportRequest, _lift_pb2.GetPreferenceReportResponse]  # type: ignore[assignment]
+    """Tells which of the interleaved rankings of an experiment users prefer.
+
+    Errors: NOT_FOUND for an unknown experiment, FAILED_PRECONDITION when it
+    never ran or no arm of it interleaves.
     """
 
 class LiftServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -65,6 +77,18 @@ class LiftServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors: NOT_FOUND for an unknown experiment, FAILED_PRECONDITION when it
         never ran.
+        """
+
+    @_abc_1.abstractmethod
+    def GetPreferenceReport(
+        self,
+        request: _lift_pb2.GetPreferenceReportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lift_pb2.GetPreferenceReportResponse, _abc.Awaitable[_lift_pb2.GetPreferenceReportResponse]]:
+        """Tells which of the interleaved rankings of an experiment users prefer.
+
+        Errors: NOT_FOUND for an unknown experiment, FAILED_PRECONDITION when it
+        never ran or no arm of it interleaves.
         """
 
 def add_LiftServiceServicer_to_server(servicer: LiftServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -26,31 +26,35 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19ranklift/v1/ranking.proto\x12\x0branklift.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"3\n\x08\x44ocument\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\".\n\rModelSelector\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"\xa6\x02\n\x0bRankRequest\x12\r\n\x05query\x18\x01 \x01(\t\x12(\n\tdocuments\x18\x02 \x03(\x0b\x32\x15.ranklift.v1.Document\x12\r\n\x05top_n\x18\x03 \x01(\x05\x12\x18\n\x10return_documents\x18\x04 \x01(\x08\x12\x1f\n\x17max_tokens_per_document\x18\x05 \x01(\x05\x12)\n\x05model\x18\x06 \x01(\x0b\x32\x1a.ranklift.v1.ModelSelector\x12\x0f\n\x07user_id\x18\x07 \x01(\t\x12\x12\n\nsession_id\x18\x08 \x01(\t\x12\x12\n\nrequest_id\x18\t \x01(\t\x12\x30\n\x0crequest_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"m\n\x0eRankedDocument\x12\r\n\x05index\x18\x01 \x01(\x05\x12\n\n\x02id\x18\x02 \x01(\t\x12\x17\n\x0frelevance_score\x18\x03 \x01(\x01\x12\'\n\x08\x64ocument\x18\x04 \x01(\x0b\x32\x15.ranklift.v1.Document\"N\n\x0bServedModel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x10\n\x08numerics\x18\x04 \x01(\t\"\xbb\x01\n\nRankTiming\x12(\n\x05queue\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08tokenize\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\tinference\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05total\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"o\n\nAssignment\x12\x12\n\nexperiment\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\x12\r\n\x05layer\x18\x03 \x01(\t\x12\x0b\n\x03\x61rm\x18\x04 \x01(\t\x12\x0f\n\x07unit_id\x18\x05 \x01(\t\x12\x0e\n\x06\x62ucket\x18\x06 \x01(\x05\"\xd5\x02\n\x0cRankResponse\x12,\n\x07results\x18\x01 \x03(\x0b\x32\x1b.ranklift.v1.RankedDocument\x12\'\n\x05model\x18\x02 \x01(\x0b\x32\x18.ranklift.v1.ServedModel\x12\'\n\x06timing\x18\x03 \x01(\x0b\x32\x17.ranklift.v1.RankTiming\x12\x0e\n\x06tokens\x18\x04 \x01(\x03\x12\x1e\n\x16truncated_document_ids\x18\x05 \x03(\t\x12\x15\n\rimpression_id\x18\x06 \x01(\t\x12,\n\x0b\x61ssignments\x18\x07 \x03(\x0b\x32\x17.ranklift.v1.Assignment\x12\x34\n\x0f\x66\x61llback_reason\x18\x08 \x01(\x0e\x32\x1b.ranklift.v1.FallbackReason\x12\x1a\n\x12reranked_documents\x18\t \x01(\x05*\xcb\x01\n\x0e\x46\x61llbackReason\x12\x1f\n\x1b\x46\x41LLBACK_REASON_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x46\x41LLBACK_REASON_UNAVAILABLE\x10\x01\x12\x1c\n\x18\x46\x41LLBACK_REASON_DEADLINE\x10\x02\x12\x1e\n\x1a\x46\x41LLBACK_REASON_NOT_LOADED\x10\x03\x12\x1e\n\x1a\x46\x41LLBACK_REASON_OVERLOADED\x10\x04\x12\x19\n\x15\x46\x41LLBACK_REASON_ERROR\x10\x05\x32M\n\x0eRankingService\x12;\n\x04Rank\x12\x18.ranklift.v1.RankRequest\x1a\x19.ranklift.v1.RankResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19ranklift/v1/ranking.proto\x12\x0branklift.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"3\n\x08\x44ocument\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\".\n\rModelSelector\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"\x97\x03\n\x0bRankRequest\x12\r\n\x05query\x18\x01 \x01(\t\x12(\n\tdocuments\x18\x02 \x03(\x0b\x32\x15.ranklift.v1.Document\x12\r\n\x05top_n\x18\x03 \x01(\x05\x12\x18\n\x10return_documents\x18\x04 \x01(\x08\x12\x1f\n\x17max_tokens_per_document\x18\x05 \x01(\x05\x12)\n\x05model\x18\x06 \x01(\x0b\x32\x1a.ranklift.v1.ModelSelector\x12\x0f\n\x07user_id\x18\x07 \x01(\t\x12\x12\n\nsession_id\x18\x08 \x01(\t\x12\x12\n\nrequest_id\x18\t \x01(\t\x12\x30\n\x0crequest_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12<\n\nattributes\x18\x0b \x03(\x0b\x32(.ranklift.v1.RankRequest.AttributesEntry\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"m\n\x0eRankedDocument\x12\r\n\x05index\x18\x01 \x01(\x05\x12\n\n\x02id\x18\x02 \x01(\t\x12\x17\n\x0frelevance_score\x18\x03 \x01(\x01\x12\'\n\x08\x64ocument\x18\x04 \x01(\x0b\x32\x15.ranklift.v1.Document\"N\n\x0bServedModel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x10\n\x08numerics\x18\x04 \x01(\t\"\xbb\x01\n\nRankTiming\x12(\n\x05queue\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08tokenize\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\tinference\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05total\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x7f\n\nAssignment\x12\x12\n\nexperiment\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\x12\r\n\x05layer\x18\x03 \x01(\t\x12\x0b\n\x03\x61rm\x18\x04 \x01(\t\x12\x0f\n\x07unit_id\x18\x05 \x01(\t\x12\x0e\n\x06\x62ucket\x18\x06 \x01(\x05\x12\x0e\n\x06\x66orced\x18\x07 \x01(\x08\"\xd5\x02\n\x0cRankResponse\x12,\n\x07results\x18\x01 \x03(\x0b\x32\x1b.ranklift.v1.RankedDocument\x12\'\n\x05model\x18\x02 \x01(\x0b\x32\x18.ranklift.v1.ServedModel\x12\'\n\x06timing\x18\x03 \x01(\x0b\x32\x17.ranklift.v1.RankTiming\x12\x0e\n\x06tokens\x18\x04 \x01(\x03\x12\x1e\n\x16truncated_document_ids\x18\x05 \x03(\t\x12\x15\n\rimpression_id\x18\x06 \x01(\t\x12,\n\x0b\x61ssignments\x18\x07 \x03(\x0b\x32\x17.ranklift.v1.Assignment\x12\x34\n\x0f\x66\x61llback_reason\x18\x08 \x01(\x0e\x32\x1b.ranklift.v1.FallbackReason\x12\x1a\n\x12reranked_documents\x18\t \x01(\x05*\xcb\x01\n\x0e\x46\x61llbackReason\x12\x1f\n\x1b\x46\x41LLBACK_REASON_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x46\x41LLBACK_REASON_UNAVAILABLE\x10\x01\x12\x1c\n\x18\x46\x41LLBACK_REASON_DEADLINE\x10\x02\x12\x1e\n\x1a\x46\x41LLBACK_REASON_NOT_LOADED\x10\x03\x12\x1e\n\x1a\x46\x41LLBACK_REASON_OVERLOADED\x10\x04\x12\x19\n\x15\x46\x41LLBACK_REASON_ERROR\x10\x05\x32M\n\x0eRankingService\x12;\n\x04Rank\x12\x18.ranklift.v1.RankRequest\x1a\x19.ranklift.v1.RankResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ranklift.v1.ranking_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_FALLBACKREASON']._serialized_start=1344
-  _globals['_FALLBACKREASON']._serialized_end=1547
+  _globals['_RANKREQUEST_ATTRIBUTESENTRY']._loaded_options = None
+  _globals['_RANKREQUEST_ATTRIBUTESENTRY']._serialized_options = b'8\001'
+  _globals['_FALLBACKREASON']._serialized_start=1473
+  _globals['_FALLBACKREASON']._serialized_end=1676
   _globals['_DOCUMENT']._serialized_start=107
   _globals['_DOCUMENT']._serialized_end=158
   _globals['_MODELSELECTOR']._serialized_start=160
   _globals['_MODELSELECTOR']._serialized_end=206
   _globals['_RANKREQUEST']._serialized_start=209
-  _globals['_RANKREQUEST']._serialized_end=503
-  _globals['_RANKEDDOCUMENT']._serialized_start=505
-  _globals['_RANKEDDOCUMENT']._serialized_end=614
-  _globals['_SERVEDMODEL']._serialized_start=616
-  _globals['_SERVEDMODEL']._serialized_end=694
-  _globals['_RANKTIMING']._serialized_start=697
-  _globals['_RANKTIMING']._serialized_end=884
-  _globals['_ASSIGNMENT']._serialized_start=886
-  _globals['_ASSIGNMENT']._serialized_end=997
-  _globals['_RANKRESPONSE']._serialized_start=1000
-  _globals['_RANKRESPONSE']._serialized_end=1341
-  _globals['_RANKINGSERVICE']._serialized_start=1549
-  _globals['_RANKINGSERVICE']._serialized_end=1626
+  _globals['_RANKREQUEST']._serialized_end=616
+  _globals['_RANKREQUEST_ATTRIBUTESENTRY']._serialized_start=567
+  _globals['_RANKREQUEST_ATTRIBUTESENTRY']._serialized_end=616
+  _globals['_RANKEDDOCUMENT']._serialized_start=618
+  _globals['_RANKEDDOCUMENT']._serialized_end=727
+  _globals['_SERVEDMODEL']._serialized_start=729
+  _globals['_SERVEDMODEL']._serialized_end=807
+  _globals['_RANKTIMING']._serialized_start=810
+  _globals['_RANKTIMING']._serialized_end=997
+  _globals['_ASSIGNMENT']._serialized_start=999
+  _globals['_ASSIGNMENT']._serialized_end=1126
+  _globals['_RANKRESPONSE']._serialized_start=1129
+  _globals['_RANKRESPONSE']._serialized_end=1470
+  _globals['_RANKINGSERVICE']._serialized_start=1678
+  _globals['_RANKINGSERVICE']._serialized_end=1755
 # @@protoc_insertion_point(module_scope)

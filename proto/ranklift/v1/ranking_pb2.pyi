@@ -121,6 +121,26 @@ class RankRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class AttributesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     QUERY_FIELD_NUMBER: _builtins.int
     DOCUMENTS_FIELD_NUMBER: _builtins.int
     TOP_N_FIELD_NUMBER: _builtins.int
@@ -131,6 +151,7 @@ class RankRequest(_message.Message):
     SESSION_ID_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     REQUEST_TIME_FIELD_NUMBER: _builtins.int
+    ATTRIBUTES_FIELD_NUMBER: _builtins.int
     query: _builtins.str
     """The query. Required, not blank."""
     top_n: _builtins.int
@@ -166,6 +187,13 @@ class RankRequest(_message.Message):
     def request_time(self) -> _timestamp_pb2.Timestamp:
         """When the user asked. The server's clock when unset; replays set it."""
 
+    @_builtins.property
+    def attributes(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """What is known of the user and the device, e.g. country or platform, for
+        the conditions of experiments. At most 32, with names and values of at most
+        128 characters.
+        """
+
     def __init__(
         self,
         *,
@@ -179,10 +207,11 @@ class RankRequest(_message.Message):
         session_id: _builtins.str = ...,
         request_id: _builtins.str = ...,
         request_time: _timestamp_pb2.Timestamp | None = ...,
+        attributes: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "request_time", b"request_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["documents", b"documents", "max_tokens_per_document", b"max_tokens_per_document", "model", b"model", "query", b"query", "request_id", b"request_id", "request_time", b"request_time", "return_documents", b"return_documents", "session_id", b"session_id", "top_n", b"top_n", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "documents", b"documents", "max_tokens_per_document", b"max_tokens_per_document", "model", b"model", "query", b"query", "request_id", b"request_id", "request_time", b"request_time", "return_documents", b"return_documents", "session_id", b"session_id", "top_n", b"top_n", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -319,6 +348,7 @@ class Assignment(_message.Message):
     ARM_FIELD_NUMBER: _builtins.int
     UNIT_ID_FIELD_NUMBER: _builtins.int
     BUCKET_FIELD_NUMBER: _builtins.int
+    FORCED_FIELD_NUMBER: _builtins.int
     experiment: _builtins.str
     """The experiment's name."""
     revision: _builtins.int
@@ -331,6 +361,10 @@ class Assignment(_message.Message):
     """What was randomised: the user id or the session id."""
     bucket: _builtins.int
     """The unit's bucket, in [0, 10000)."""
+    forced: _builtins.bool
+    """Whether the experiment names the unit and its arm: the page is no part of
+    the experiment's analysis.
+    """
     def __init__(
         self,
         *,
@@ -340,10 +374,11 @@ class Assignment(_message.Message):
         arm: _builtins.str = ...,
         unit_id: _builtins.str = ...,
         bucket: _builtins.int = ...,
+        forced: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arm", b"arm", "bucket", b"bucket", "experiment", b"experiment", "layer", b"layer", "revision", b"revision", "unit_id", b"unit_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arm", b"arm", "bucket", b"bucket", "experiment", b"experiment", "forced", b"forced", "layer", b"layer", "revision", b"revision", "unit_id", b"unit_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

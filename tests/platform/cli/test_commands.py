@@ -198,7 +198,7 @@ def reported(home: Path, run: Run, definition: str) -> Run:
                     documents=("d",),
                     scores=(1.0,),
                     model="bm25",
-                    version=arm.model.version,
+                    version=arm.model.version if arm.model else "",
                     digest="",
                     assignments=(
                         PageAssignment(

@@ -86,10 +86,10 @@ def client_says(client: AssignmentClient) -> list[Said]:
     said = []
     for user in USERS:
         route = client.assign(user, f"session of {user}")
-        assigned = route.assignment
-        if assigned is None:
+        if not route.assignments:
             said.append((str(route.model), "", 0, "", 0))
         else:
+            (assigned,) = route.assignments
             of = (assigned.experiment, assigned.revision, assigned.arm, assigned.bucket)
             said.append((str(route.model), *of))
     return said

@@ -150,8 +150,9 @@ def _meet(
     )
     registered = school.registry.experiments.get(name)
     for arm in registered.experiment.arms:
-        if arm.model not in rankings:
-            rankings[arm.model] = rankings_of(school.ground, school.registry, arm.model)
+        for ref in arm.models:
+            if ref not in rankings:
+                rankings[ref] = rankings_of(school.ground, school.registry, ref)
     return play(world, registered, rankings, school.home, running.gateway)
 
 

@@ -88,7 +88,7 @@ def truth_of(
 ) -> TrueLifts:
     """Return the true relative lift of every arm: everybody on the arm against everybody on
     control, in expectation over what these very users do."""
-    model = {arm.name: arm.model for arm in experiment.arms}
+    model = {arm.name: arm.model for arm in experiment.arms if arm.model}
     control = rankings[model[experiment.control]]
     return {
         (metric, arm): lift.relative_lift
