@@ -34,10 +34,7 @@ TYPES: dict[str, pl.DataType] = {
     "f64": pl.Float64(),
     "bool": pl.Boolean(),
     "datetime[us, UTC]": pl.Datetime("us", "UTC"),
-    "list[str]": pl.List(pl.String),
-    "list[f64]": pl.List(pl.Float64),
 }
-COLUMN = re.compile(r"`(\w+)` (datetime\[us, UTC\]|list\[(?:str|f64)\]|str|i32|i64|f64|bool)")
 
 instants = st.datetimes(timezones=st.just(UTC))
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -59,15 +56,25 @@ pages = st.builds(
 def documented(frame: str) -> dict[str, pl.DataType]:
     """Return the columns that the table in docs/architecture.md gives a frame."""
     (line,) = re.findall(rf"^\| {frame} \| (.*) \|$", ARCHITECTURE.read_text(), re.MULTILINE)
-    struct = re.search(r"`(\w+)` list\[struct\{(.*?)\}\]", line)
-    columns: dict[str, pl.DataType] = {}
-    if struct:
-        fields = {name: TYPES[dtype] for name, dtype in COLUMN.findall(struct[2])}
-        before, after = line.split(struct[0])
-        columns = {name: TYPES[dtype] for name, dtype in COLUMN.findall(before)}
-        columns[struct[1]] = pl.List(pl.Struct(fields))
-        line = after
-    return columns | {name: TYPES[dtype] for name, dtype in COLUMN.findall(line)}
+    return columns(line)
+
+
+def columns(text: str) -> dict[str, pl.DataType]:
+    """Return the columns of "`name` type, `name` type (remark), ...": types may hold columns."""
+    found: dict[str, pl.DataType] = {}
+    for part in re.split(r", (?=`)(?![^{]*\})", text):
+        name, _, dtype = part.removeprefix("`").partition("` ")
+        found[name] = data_type(dtype)
+    return found
+
+
+def data_type(text: str) -> pl.DataType:
+    text = re.sub(r" \(.*\)$", "", text)
+    if text.startswith("list["):
+        return pl.List(data_type(text[5:-1]))
+    if text.startswith("struct{"):
+        return pl.Struct(columns(text[7:-1]))
+    return TYPES[text]
 
 
 @pytest.mark.parametrize("frame", SCHEMAS)
