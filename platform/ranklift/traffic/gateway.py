@@ -89,7 +89,7 @@ class GatewayServicer(RankingServiceServicer):
         deadline = Deadline.of(self._deadlines, context.time_remaining())
         documents = _validate(request, self._limits)
         config = self._config()
-        route = config.route(request.user_id, request.session_id)
+        route = config.route(request.user_id, request.session_id, request.attributes)
         try:
             reply = await rank_with_fallback(
                 self._rankers,
