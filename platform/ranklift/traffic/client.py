@@ -1,7 +1,7 @@
 """Assignments inside a service of one's own: the gateway's code and configuration, without the hop.
 
     with AssignmentClient("127.0.0.1:7400") as traffic:
-        route = traffic.assign(user_id="u1")
+        route = traffic.assign(user_id="u1", attributes={"country": "NL"})
         route.model             # the version to ask, e.g. student@3
         route.assignments       # for the service's own log; none: the champion serves
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator, Mapping
 from datetime import UTC
 from types import TracebackType
 from typing import Self, cast
@@ -22,14 +23,13 @@ import structlog
 
 from ranklift.store.values import (
     BUCKETS,
-    Arm,
-    Experiment,
     ExperimentState,
+    Layer,
     ModelRef,
     RegisteredExperiment,
-    Unit,
 )
-from ranklift.traffic.routing import Route, ServingConfig
+from ranklift.traffic.experiment_values import experiment_value
+from ranklift.traffic.routing import NO_ATTRIBUTES, Route, RunningExperiment, ServingConfig
 from ranklift.v1 import experiments_pb2, models_pb2
 from ranklift.v1.errors import Unreachable
 from ranklift.v1.experiments_pb2_grpc import ExperimentServiceStub
@@ -40,8 +40,7 @@ log = structlog.get_logger(__name__)
 
 INTERVAL_SECONDS = 1.0
 TIMEOUT_SECONDS = 5.0
-
-_UNITS = {experiments_pb2.UNIT_USER: Unit.USER, experiments_pb2.UNIT_SESSION: Unit.SESSION}
+_READS = 5
 
 
 class AssignmentClient:
@@ -95,12 +94,21 @@ class AssignmentClient:
     ) -> None:
         self.close()
 
-    def assign(self, user_id: str = "", session_id: str = "") -> Route:
-        """Return the model version that serves, and the arm if the user or session has one.
+    def assign(
+        self,
+        user_id: str = "",
+        session_id: str = "",
+        attributes: Mapping[str, str] = NO_ATTRIBUTES,
+    ) -> Route:
+        """Return the model version that serves, and the arms that the user and session have.
 
-        The gateway, asked for the same user and session, says the same.
+        The gateway, asked for the same with the same attributes, says the same.
         """
-        return self._config.route(user_id, session_id)
+        return self._config.route(user_id, session_id, attributes)
+
+    def running(self) -> Mapping[str, RunningExperiment]:
+        """Return the running experiments by name, as last read."""
+        return self._config.experiments
 
     @property
     def age_seconds(self) -> float:
@@ -143,13 +151,39 @@ class AssignmentClient:
         )
 
     def _read(self) -> ServingConfig:
-        running = ExperimentServiceStub(self._channel).ListExperiments(
-            experiments_pb2.ListExperimentsRequest(
-                state=experiments_pb2.EXPERIMENT_STATE_RUNNING, page_size=1_000
-            ),
-            timeout=self._timeout_seconds,
+        layers = self._layers()
+        for _ in range(_READS):
+            running, champion = tuple(self._running()), self._champion()
+            # Three calls are not one instant. An experiment with the salt that its layer has after
+            # it would assign everybody anew.
+            before, layers = layers, self._layers()
+            if before == layers:
+                return ServingConfig.of(running, champion, layers)
+        raise RuntimeError("the layers changed with every look at them")
+
+    def _layers(self) -> tuple[Layer, ...]:
+        reply = ExperimentServiceStub(self._channel).ListLayers(
+            experiments_pb2.ListLayersRequest(), timeout=self._timeout_seconds
         )
-        return ServingConfig.of(map(_registered, running.experiments), self._champion())
+        return tuple(
+            Layer(one.name, one.salt, round(one.holdout_share * BUCKETS)) for one in reply.layers
+        )
+
+    def _running(self) -> Iterator[RegisteredExperiment]:
+        token = ""
+        while True:
+            reply = ExperimentServiceStub(self._channel).ListExperiments(
+                experiments_pb2.ListExperimentsRequest(
+                    state=experiments_pb2.EXPERIMENT_STATE_RUNNING,
+                    page_size=1_000,
+                    page_token=token,
+                ),
+                timeout=self._timeout_seconds,
+            )
+            yield from map(_registered, reply.experiments)
+            token = reply.next_page_token
+            if not token:
+                return
 
     def _champion(self) -> ModelRef | None:
         try:
@@ -164,23 +198,11 @@ class AssignmentClient:
 
 
 def _registered(message: experiments_pb2.Experiment) -> RegisteredExperiment:
-    """Return what decides about assignments of a running experiment; the rest has its defaults."""
-    experiment = Experiment(
-        name=message.name,
-        arms=tuple(
-            Arm(arm.name, round(arm.share * BUCKETS), ModelRef(arm.model.name, arm.model.version))
-            for arm in message.arms
-        ),
-        control=message.control,
-        salt=message.salt,
-        layer=message.layer,
-        unit=_UNITS[message.unit],
-        traffic_share=round(message.traffic_share * BUCKETS),
-    )
     return RegisteredExperiment(
-        experiment,
+        experiment_value(message),
         ExperimentState.RUNNING,
         message.revision,
         created=message.create_time.ToDatetime(tzinfo=UTC),
         updated=message.update_time.ToDatetime(tzinfo=UTC),
+        slots=tuple((one.start, one.end) for one in message.slots),
     )
