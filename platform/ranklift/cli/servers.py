@@ -100,6 +100,7 @@ async def gateway(settings: Settings) -> AsyncIterator[Hosted]:
     from ranklift.lift.service import LiftServicer
     from ranklift.retrain.service import RetrainingServicer
     from ranklift.traffic.config import ConfigPoller
+    from ranklift.traffic.connections import connect
     from ranklift.traffic.deadlines import DeadlinePolicy
     from ranklift.traffic.gateway import GatewayServicer
     from ranklift.traffic.models_service import ModelServicer
@@ -130,7 +131,9 @@ async def gateway(settings: Settings) -> AsyncIterator[Hosted]:
                 settings.home, export_interval=timedelta(seconds=settings.events.export_seconds)
             )
         )
-        upstreams = Upstreams(settings.gateway.rankers, interceptors=tracing.clients)
+        upstreams = Upstreams(
+            settings.gateway.rankers, connect=partial(connect, interceptors=tracing.clients)
+        )
         stack.push_async_callback(upstreams.close)
         await upstreams.start()
         config = ConfigPoller(registry.experiments, registry.models)
