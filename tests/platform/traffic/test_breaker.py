@@ -31,6 +31,11 @@ def call(breaker: Breaker, well: bool | None) -> bool:
     return admitted is not None
 
 
+def state_of(breaker: Breaker) -> BreakerState:
+    """The state, which every call may change."""
+    return breaker.state
+
+
 def opened(clock: Clock) -> Breaker:
     breaker = Breaker(POLICY, clock)
     for _ in range(POLICY.failures_in_a_row):
@@ -56,7 +61,7 @@ def test_it_opens_by_a_row_and_by_a_rate(calls: str, state: BreakerState) -> Non
     breaker = Breaker(POLICY, Clock())
     for each in calls:
         call(breaker, well={"x": False, ".": True, "?": None}[each])
-    assert breaker.state == state
+    assert breaker.state is state
 
 
 def test_it_stays_open_then_lets_one_probe_through() -> None:
@@ -67,12 +72,14 @@ def test_it_stays_open_then_lets_one_probe_through() -> None:
     clock.now += 0.01
     probe = breaker.admit()
     assert probe is not None
-    assert breaker.state == BreakerState.HALF_OPEN
+    assert state_of(breaker) is BreakerState.HALF_OPEN
     assert breaker.admit() is None
     breaker.ended(probe, well=True)
-    assert breaker.state == BreakerState.CLOSED
-    assert call(breaker, well=False)  # a row of failures begins anew
-    assert breaker.state == BreakerState.CLOSED
+    assert state_of(breaker) is BreakerState.CLOSED
+    # Rows and rates begin anew: what was before the probe is forgotten.
+    for each in (False, True, False, True, True):
+        assert call(breaker, well=each)
+    assert state_of(breaker) is BreakerState.CLOSED
 
 
 def test_each_failed_probe_doubles_the_wait_up_to_the_most() -> None:
@@ -96,9 +103,9 @@ def test_a_probe_that_says_nothing_gives_its_place_to_the_next() -> None:
     breaker = opened(clock)
     clock.now += 1.0
     assert call(breaker, well=None)
-    assert breaker.state == BreakerState.HALF_OPEN
+    assert state_of(breaker) is BreakerState.HALF_OPEN
     assert call(breaker, well=True)
-    assert breaker.state == BreakerState.CLOSED
+    assert state_of(breaker) is BreakerState.CLOSED
 
 
 def test_calls_of_before_it_opened_change_nothing() -> None:
@@ -113,10 +120,10 @@ def test_calls_of_before_it_opened_change_nothing() -> None:
     for well, admitted in zip((True, False), slow, strict=True):
         assert admitted is not None
         breaker.ended(admitted, well=well)
-        assert breaker.state == BreakerState.HALF_OPEN
+        assert state_of(breaker) is BreakerState.HALF_OPEN
         assert breaker.admit() is None
     breaker.ended(probe, well=True)
-    assert breaker.state == BreakerState.CLOSED
+    assert state_of(breaker) is BreakerState.CLOSED
 
 
 def test_the_last_resort_goes_through_whatever_the_state() -> None:
@@ -127,13 +134,13 @@ def test_the_last_resort_goes_through_whatever_the_state() -> None:
     assert second is not None
     assert breaker.admit() is None  # others wait for the probes
     breaker.ended(first, well=False)
-    assert breaker.state == BreakerState.OPEN
+    assert state_of(breaker) is BreakerState.OPEN
     breaker.ended(second, well=True)  # of before it opened again
-    assert breaker.state == BreakerState.OPEN
+    assert state_of(breaker) is BreakerState.OPEN
     third = breaker.admit(last_resort=True)
     assert third is not None
     breaker.ended(third, well=True)
-    assert breaker.state == BreakerState.CLOSED
+    assert state_of(breaker) is BreakerState.CLOSED
 
 
 def test_a_hint_lets_the_next_call_probe() -> None:
@@ -142,7 +149,7 @@ def test_a_hint_lets_the_next_call_probe() -> None:
     breaker.try_now()
     assert breaker.ready
     assert call(breaker, well=True)
-    assert breaker.state == BreakerState.CLOSED
+    assert state_of(breaker) is BreakerState.CLOSED
 
 
 @given(st.lists(st.tuples(st.floats(0, 2), st.sampled_from((True, False, None))), max_size=200))
@@ -157,8 +164,8 @@ def test_whatever_happens_it_lets_a_call_through_within_the_longest_wait(
         if call(breaker, well):
             last = clock.now
         else:
-            assert breaker.state == BreakerState.OPEN
+            assert state_of(breaker) is BreakerState.OPEN
             assert clock.now - last < POLICY.most_open_seconds
     clock.now += POLICY.most_open_seconds
     assert call(breaker, well=True)
-    assert breaker.state == BreakerState.CLOSED
+    assert state_of(breaker) is BreakerState.CLOSED
