@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
+from sqlalchemy import make_url
 
 from ranklift.cli.composition import registry_of
 from ranklift.settings import Settings
+from ranklift.store.database import check_schema
 from ranklift.store.registry import Registry
 from ranklift.store.values import ModelRef, RegisteredExperiment
 from ranklift.v1.errors import InvalidRequest
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 SERVICE = "ranklift.v1.{}Service"
+# A health name of the gateway: NOT_SERVING while it serves an old configuration, since the registry
+# cannot be read. The gateway itself stays SERVING.
+REGISTRY_HEALTH = "ranklift.registry"
 
 
 @asynccontextmanager
@@ -94,6 +99,7 @@ async def gateway(settings: Settings) -> AsyncIterator[Hosted]:
     from ranklift.cli.reporting import report_of_home
     from ranklift.cli.telemetry.exposition import exposed
     from ranklift.cli.telemetry.gateway_metrics import GatewayMetrics
+    from ranklift.cli.telemetry.gateway_state import GatewayState
     from ranklift.cli.telemetry.tracing import traced
     from ranklift.events.log import EventLog
     from ranklift.events.service import EventServicer
@@ -103,6 +109,7 @@ async def gateway(settings: Settings) -> AsyncIterator[Hosted]:
     from ranklift.traffic.connections import connect
     from ranklift.traffic.deadlines import DeadlinePolicy
     from ranklift.traffic.gateway import GatewayServicer
+    from ranklift.traffic.kept_config import FILE_NAME, KeptConfig
     from ranklift.traffic.models_service import ModelServicer
     from ranklift.traffic.observing import ObservedRankers
     from ranklift.traffic.registry import ExperimentRegistry
@@ -125,7 +132,13 @@ async def gateway(settings: Settings) -> AsyncIterator[Hosted]:
             exposed(settings.gateway.metrics_address, prometheus, "gateway.metrics_address")
         )
         tracing = stack.enter_context(traced(settings.telemetry.otlp_endpoint, "ranklift-gateway"))
-        registry = stack.enter_context(registry_of(settings))
+        kept = KeptConfig(
+            settings.home / "cache" / FILE_NAME,
+            make_url(settings.registry_url).render_as_string(hide_password=True),
+        )
+        registry = stack.enter_context(
+            registry_of(settings, may_be_down=await asyncio.to_thread(kept.load) is not None)
+        )
         events = await stack.enter_async_context(
             await EventLog.open(
                 settings.home, export_interval=timedelta(seconds=settings.events.export_seconds)
@@ -136,9 +149,15 @@ async def gateway(settings: Settings) -> AsyncIterator[Hosted]:
         )
         stack.push_async_callback(upstreams.close)
         await upstreams.start()
-        config = ConfigPoller(registry.experiments, registry.models)
+        config = ConfigPoller(
+            registry.experiments,
+            registry.models,
+            kept=kept,
+            check=partial(check_schema, registry.engine),
+        )
         stack.push_async_callback(config.close)
         await config.start()
+        prometheus.register(GatewayState(config, upstreams))
 
         ranking = ObservedRanking(
             GatewayServicer(
@@ -192,6 +211,7 @@ async def gateway(settings: Settings) -> AsyncIterator[Hosted]:
             interceptors=tracing.servers,
         )
         stack.push_async_callback(hosted.stop)
+        await config.follow(partial(hosted.set_serving, REGISTRY_HEALTH))
         log.info("gateway_serving", address=hosted.address, rankers=settings.gateway.rankers)
         yield hosted
 

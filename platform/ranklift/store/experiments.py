@@ -25,6 +25,7 @@ from ranklift.store.values import (
     Decision,
     Experiment,
     ExperimentState,
+    Layer,
     ModelRef,
     RegisteredExperiment,
     Revision,
@@ -103,6 +104,9 @@ class Experiments:
         )
         with reading(self._engine) as session:
             return tuple(_to_value(row) for row in session.scalars(query))
+
+    def layers(self) -> tuple[Layer, ...]:
+        return ()
 
     def version(self) -> int:
         """Return a number that grows with every change of any experiment; 0 while there is none."""

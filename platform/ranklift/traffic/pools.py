@@ -67,7 +67,7 @@ class Pool:
     the same ranker.
 
     `counts` is what happened since the start: "retries", "retries_denied" for want of budget, and
-    "refused", calls that found all breakers open.
+    "opened", how often a breaker did.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Pool:
         self._members: dict[str, _Member] = {}  # by address
         self._budget = RetryBudget(policy.retries, clock)
         self._turn = 0
-        self.counts: Counter[str] = Counter(retries=0, retries_denied=0, refused=0)
+        self.counts: Counter[str] = Counter(retries=0, retries_denied=0, opened=0)
 
     def place(self, rankers: Iterable[Ranker]) -> None:
         """Say which rankers have loaded the version; who stays keeps its breaker."""
@@ -121,7 +121,6 @@ class Pool:
         while True:
             picked = self._pick(tried, last_resort)
             if picked is None:
-                self.counts["refused"] += 1
                 raise PoolOpen(self._model)
             member, admitted = picked
             tried.append(member)
@@ -205,6 +204,7 @@ class Pool:
         member.breaker.ended(admitted, well=well)
         after = member.breaker.state
         if before is BreakerState.CLOSED and after is BreakerState.OPEN:
+            self.counts["opened"] += 1
             log.warning("breaker_opened", address=member.ranker.address, model=str(self._model))
         elif before is BreakerState.HALF_OPEN and after is BreakerState.CLOSED:
             log.info("breaker_closed", address=member.ranker.address, model=str(self._model))

@@ -9,6 +9,7 @@ from ranklift.store.values import (
     Decision,
     Experiment,
     ExperimentState,
+    Layer,
     ModelRef,
     ModelVersion,
     RegisteredExperiment,
@@ -51,8 +52,12 @@ class ExperimentRepository(Protocol):
         """Return the running experiments."""
         ...
 
+    def layers(self) -> tuple[Layer, ...]:
+        """Return the layers."""
+        ...
+
     def version(self) -> int:
-        """Return a number, at least 0, that grows with every change of any experiment."""
+        """Return a number, at least 0, that grows with every change of any experiment or layer."""
         ...
 
     def transition(

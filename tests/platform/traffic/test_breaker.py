@@ -77,7 +77,7 @@ def test_it_stays_open_then_lets_one_probe_through() -> None:
     breaker.ended(probe, well=True)
     assert state_of(breaker) is BreakerState.CLOSED
     # Rows and rates begin anew: what was before the probe is forgotten.
-    for each in (False, True, False, True, True):
+    for each in (True, True, False, True, False):
         assert call(breaker, well=each)
     assert state_of(breaker) is BreakerState.CLOSED
 
