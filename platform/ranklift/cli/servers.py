@@ -157,19 +157,16 @@ async def gateway(settings: Settings) -> AsyncIterator[Hosted]:
         )
         stack.push_async_callback(config.close)
         await config.start()
-        prometheus.register(GatewayState(config, upstreams))
-
-        ranking = ObservedRanking(
-            GatewayServicer(
-                config.current,
-                ObservedRankers(upstreams, metrics.upstream_ended),
-                events,
-                limits=_limits(settings),
-                deadlines=DeadlinePolicy(default_seconds=settings.gateway.deadline_seconds),
-                strict=settings.events.durability == "strict",
-            ),
-            observers=[metrics.call_ended, *tracing.calls],
+        split = GatewayServicer(
+            config.current,
+            ObservedRankers(upstreams, metrics.upstream_ended),
+            events,
+            limits=_limits(settings),
+            deadlines=DeadlinePolicy(default_seconds=settings.gateway.deadline_seconds),
+            strict=settings.events.durability == "strict",
         )
+        prometheus.register(GatewayState(config, upstreams, split.counts))
+        ranking = ObservedRanking(split, observers=[metrics.call_ended, *tracing.calls])
         experiments = ExperimentServicer(
             ExperimentRegistry(registry.experiments, registry.models),
             config=config.current,

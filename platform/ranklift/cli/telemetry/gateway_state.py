@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -15,11 +15,15 @@ VERSION = ("model", "version")
 
 
 class GatewayState(Collector):
-    """How fresh the configuration is, and how the pool of each loaded version does."""
+    """How fresh the configuration is, how the pool of each loaded version does, and which pages
+    were lost; `counts` are those of the gateway's servicer."""
 
-    def __init__(self, config: ConfigPoller, upstreams: Upstreams) -> None:
+    def __init__(
+        self, config: ConfigPoller, upstreams: Upstreams, counts: Mapping[str, int]
+    ) -> None:
         self._config = config
         self._upstreams = upstreams
+        self._counts = counts
 
     def collect(self) -> Iterator[Metric]:
         status = self._config.status
@@ -32,6 +36,11 @@ class GatewayState(Collector):
             "ranklift_gateway_config_age_seconds",
             "Since the configuration was last known to be the registry's.",
             value=status.age_seconds,
+        )
+        yield CounterMetricFamily(
+            "ranklift_gateway_lost_pages",
+            "Pages that were answered with an impression id, and that the disk refused afterwards.",
+            value=self._counts["pages_lost"],
         )
         open_now = GaugeMetricFamily(
             "ranklift_gateway_breaker_open",
