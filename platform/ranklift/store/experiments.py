@@ -25,7 +25,6 @@ from ranklift.store.values import (
     Decision,
     Experiment,
     ExperimentState,
-    Layer,
     ModelRef,
     RegisteredExperiment,
     Revision,
@@ -104,9 +103,6 @@ class Experiments:
         )
         with reading(self._engine) as session:
             return tuple(_to_value(row) for row in session.scalars(query))
-
-    def layers(self) -> tuple[Layer, ...]:
-        return ()
 
     def version(self) -> int:
         """Return a number that grows with every change of any experiment; 0 while there is none."""
@@ -233,7 +229,9 @@ def _check(experiment: Experiment) -> None:
 
 def _check_models(session: Session, experiment: Experiment) -> None:
     missing = [
-        Violation(f"arms[{i}].model", f"{ref} is not registered; register the model version first")
+        Violation(
+            f"arms[{i}].model", f"{ref} is not registered; register the model version first"
+        )
         for i, arm in enumerate(experiment.arms)
         for ref in arm.models
         if session.get(ModelVersionRow, (ref.model, ref.version)) is None
