@@ -164,7 +164,7 @@ def _registry(home: Path | None) -> Iterator[ExperimentRegistry]:
     from ranklift.traffic.registry import ExperimentRegistry
 
     with registry_of(load_settings(home=home)) as registry:
-        yield ExperimentRegistry(registry.experiments, registry.models)
+        yield ExperimentRegistry(registry.experiments)
 
 
 def _arms(one: RegisteredExperiment) -> str:

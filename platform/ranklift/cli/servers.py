@@ -168,7 +168,7 @@ async def gateway(settings: Settings) -> AsyncIterator[Hosted]:
         prometheus.register(GatewayState(config, upstreams, split.counts))
         ranking = ObservedRanking(split, observers=[metrics.call_ended, *tracing.calls])
         experiments = ExperimentServicer(
-            ExperimentRegistry(registry.experiments, registry.models),
+            ExperimentRegistry(registry.experiments),
             config=config.current,
             changed=config.refresh,
         )
