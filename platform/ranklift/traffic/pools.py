@@ -28,6 +28,8 @@ EARLY_SECONDS = 0.01
 # However long a ranker wishes to be left alone; the load of a second ago says little.
 MOST_PUSHBACK_SECONDS = 5.0
 
+# Another ranker of the version may do better: this one is down, or unloaded it a moment ago.
+_ELSEWHERE = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.NOT_FOUND}
 _FAULTS = {
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.CANCELLED,  # by a ranker that stops
@@ -106,7 +108,8 @@ class Pool:
         *,
         last_resort: bool,
     ) -> ranking_pb2.RankResponse:
-        """Rank, and pass over rankers that are unavailable; no other failure is tried again.
+        """Rank, and pass over rankers that are unavailable or no longer have the version; no other
+        failure is tried again.
 
         Retries are bounded by the pool's budget. With `last_resort` nobody can step in: neither
         the budget nor open breakers keep a ranker from being tried, once.
@@ -127,9 +130,7 @@ class Pool:
             try:
                 return await self._ask(member, admitted, request, ends, experiment)
             except aio.AioRpcError as error:
-                if error.code() is not grpc.StatusCode.UNAVAILABLE:
-                    raise
-                if not self._may_retry(tried, last_resort):
+                if error.code() not in _ELSEWHERE or not self._may_retry(tried, last_resort):
                     raise
 
     def _may_retry(self, tried: Collection[_Member], last_resort: bool) -> bool:
