@@ -33,6 +33,7 @@ from tests.benchmarks import (
     rank_served,
     rank_swap,
     rank_tokens,
+    soak,
 )
 
 PAGES = Path(__file__).parents[2] / "docs" / "benchmarks"
@@ -54,6 +55,7 @@ BENCHMARKS: Mapping[str, Callable[[], str]] = {
     "rank_swap": rank_swap.measure,
     "rank_served": rank_served.measure,
     "rank_tokens": rank_tokens.measure,
+    "soak": soak.measure,
 }
 
 

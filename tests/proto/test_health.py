@@ -46,6 +46,20 @@ def test_health_is_told_by_name() -> None:
     hosting(story)
 
 
+def test_all_health_is_told_at_once() -> None:
+    async def story(hosted: Hosted, health: Any) -> None:
+        await hosted.set_serving("", True)
+        await hosted.set_serving("m@1", False)
+        messages: Any = health_pb2
+        listed = (await health.List(messages.HealthListRequest())).statuses
+        assert {name: one.status for name, one in listed.items()} == {
+            "": State.SERVING,
+            "m@1": State.NOT_SERVING,
+        }
+
+    hosting(story)
+
+
 def test_a_watch_tells_each_change_once() -> None:
     async def story(hosted: Hosted, health: Any) -> None:
         watch = health.Watch(asked("m@1"))

@@ -76,6 +76,13 @@ def test_prometheus_finds_what_was_served(home: Path) -> None:
     assert unknown == 1
     assert value(at_gateway, "ranklift_gateway_request_seconds_count") == 6
     assert value(at_gateway, "ranklift_gateway_upstream_seconds_count", **bm25) == 5
+    assert value(at_gateway, "ranklift_gateway_registry_readable") == 1
+    assert 0 <= value(at_gateway, "ranklift_gateway_config_age_seconds") < 60
+    assert value(at_gateway, "ranklift_gateway_breaker_open", **bm25, address=ranker) == 0
+    assert value(at_gateway, "ranklift_gateway_breaker_openings_total", **bm25) == 0
+    for result in ("made", "denied"):
+        assert value(at_gateway, "ranklift_gateway_retries_total", **bm25, result=result) == 0
+    assert value(at_gateway, "ranklift_gateway_lost_pages_total") == 0
     assert value(at_ranker, "ranklift_ranker_documents_total", **bm25) == 15
     assert value(at_ranker, "ranklift_ranker_tokens_total", **bm25) > 0
     for stage in ("queue", "tokenize", "inference", "total"):

@@ -33,8 +33,8 @@ from ranklift.store.values import (
     Run,
     Schedule,
 )
+from ranklift.traffic.connections import CHANNEL_OPTIONS
 from ranklift.traffic.registry import ExperimentRegistry
-from ranklift.traffic.upstreams import CHANNEL_OPTIONS
 from ranklift.v1 import models_pb2, models_pb2_grpc
 from ranklift.v1.errors import Unreachable
 from ranklift.v1.status import details_of

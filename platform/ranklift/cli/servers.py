@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
+from sqlalchemy import make_url
 
 from ranklift.cli.composition import registry_of
 from ranklift.settings import Settings
+from ranklift.store.database import check_schema
 from ranklift.store.registry import Registry
 from ranklift.store.values import ModelRef, RegisteredExperiment
 from ranklift.v1.errors import InvalidRequest
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 SERVICE = "ranklift.v1.{}Service"
+# A health name of the gateway: NOT_SERVING while it serves an old configuration, since the registry
+# cannot be read. The gateway itself stays SERVING.
+REGISTRY_HEALTH = "ranklift.registry"
 
 
 @asynccontextmanager
@@ -94,14 +99,17 @@ async def gateway(settings: Settings) -> AsyncIterator[Hosted]:
     from ranklift.cli.reporting import report_of_home
     from ranklift.cli.telemetry.exposition import exposed
     from ranklift.cli.telemetry.gateway_metrics import GatewayMetrics
+    from ranklift.cli.telemetry.gateway_state import GatewayState
     from ranklift.cli.telemetry.tracing import traced
     from ranklift.events.log import EventLog
     from ranklift.events.service import EventServicer
     from ranklift.lift.service import LiftServicer
     from ranklift.retrain.service import RetrainingServicer
     from ranklift.traffic.config import ConfigPoller
+    from ranklift.traffic.connections import connect
     from ranklift.traffic.deadlines import DeadlinePolicy
     from ranklift.traffic.gateway import GatewayServicer
+    from ranklift.traffic.kept_config import FILE_NAME, KeptConfig
     from ranklift.traffic.models_service import ModelServicer
     from ranklift.traffic.observing import ObservedRankers
     from ranklift.traffic.registry import ExperimentRegistry
@@ -124,30 +132,41 @@ async def gateway(settings: Settings) -> AsyncIterator[Hosted]:
             exposed(settings.gateway.metrics_address, prometheus, "gateway.metrics_address")
         )
         tracing = stack.enter_context(traced(settings.telemetry.otlp_endpoint, "ranklift-gateway"))
-        registry = stack.enter_context(registry_of(settings))
+        kept = KeptConfig(
+            settings.home / "cache" / FILE_NAME,
+            make_url(settings.registry_url).render_as_string(hide_password=True),
+        )
+        registry = stack.enter_context(
+            registry_of(settings, may_be_down=await asyncio.to_thread(kept.load) is not None)
+        )
         events = await stack.enter_async_context(
             await EventLog.open(
                 settings.home, export_interval=timedelta(seconds=settings.events.export_seconds)
             )
         )
-        upstreams = Upstreams(settings.gateway.rankers, interceptors=tracing.clients)
+        upstreams = Upstreams(
+            settings.gateway.rankers, connect=partial(connect, interceptors=tracing.clients)
+        )
         stack.push_async_callback(upstreams.close)
         await upstreams.start()
-        config = ConfigPoller(registry.experiments, registry.models)
+        config = ConfigPoller(
+            registry.experiments,
+            registry.models,
+            kept=kept,
+            check=partial(check_schema, registry.engine),
+        )
         stack.push_async_callback(config.close)
         await config.start()
-
-        ranking = ObservedRanking(
-            GatewayServicer(
-                config.current,
-                ObservedRankers(upstreams, metrics.upstream_ended),
-                events,
-                limits=_limits(settings),
-                deadlines=DeadlinePolicy(default_seconds=settings.gateway.deadline_seconds),
-                strict=settings.events.durability == "strict",
-            ),
-            observers=[metrics.call_ended, *tracing.calls],
+        split = GatewayServicer(
+            config.current,
+            ObservedRankers(upstreams, metrics.upstream_ended),
+            events,
+            limits=_limits(settings),
+            deadlines=DeadlinePolicy(default_seconds=settings.gateway.deadline_seconds),
+            strict=settings.events.durability == "strict",
         )
+        prometheus.register(GatewayState(config, upstreams, split.counts))
+        ranking = ObservedRanking(split, observers=[metrics.call_ended, *tracing.calls])
         experiments = ExperimentServicer(
             ExperimentRegistry(registry.experiments),
             config=config.current,
@@ -189,6 +208,7 @@ async def gateway(settings: Settings) -> AsyncIterator[Hosted]:
             interceptors=tracing.servers,
         )
         stack.push_async_callback(hosted.stop)
+        await config.follow(partial(hosted.set_serving, REGISTRY_HEALTH))
         log.info("gateway_serving", address=hosted.address, rankers=settings.gateway.rankers)
         yield hosted
 

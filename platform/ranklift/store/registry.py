@@ -40,12 +40,22 @@ def open_registry(url: str, *, clock: Callable[[], datetime] = utc_now) -> Regis
         NotReady: its schema is not this version's.
         Unreachable: the database does not answer.
     """
-    engine = open_engine(url)
+    registry = open_unchecked(url, clock=clock)
     try:
-        check_schema(engine)
+        check_schema(registry.engine)
     except BaseException:
-        engine.dispose()
+        registry.close()
         raise
+    return registry
+
+
+def open_unchecked(url: str, *, clock: Callable[[], datetime] = utc_now) -> Registry:
+    """As `open_registry`, of a database that may be down: whoever uses it checks its schema.
+
+    Raises:
+        InvalidRequest: not such a URL.
+    """
+    engine = open_engine(url)
     return Registry(
         engine=engine,
         experiments=Experiments(engine, clock=clock),

@@ -13,6 +13,7 @@ from grpc import aio
 from ranklift.store.values import ModelRef
 from ranklift.traffic.deadlines import Deadline
 from ranklift.traffic.pages import FALLBACK_REASONS, BadReply, check_reply
+from ranklift.traffic.pools import PoolOpen
 from ranklift.traffic.upstreams import NotLoaded
 from ranklift.v1 import ranking_pb2 as pb
 from ranklift.v1.errors import Unreachable
@@ -20,7 +21,7 @@ from ranklift.v1.requests import Texts
 
 log = structlog.get_logger(__name__)
 
-Failure = aio.AioRpcError | NotLoaded | BadReply
+Failure = aio.AioRpcError | NotLoaded | PoolOpen | BadReply
 
 _REASONS = {
     grpc.StatusCode.UNAVAILABLE: pb.FALLBACK_REASON_UNAVAILABLE,
@@ -41,11 +42,16 @@ class Rankers(Protocol):
         request: pb.RankRequest,
         timeout_seconds: float,
         experiment: str = "",
+        *,
+        last_resort: bool = False,
     ) -> pb.RankResponse:
         """Rank with one version, for a call that belongs to `experiment` or, when "", to none.
 
+        With `last_resort` nobody steps in when this fails, so that nothing is left untried.
+
         Raises:
             NotLoaded: it is loaded nowhere.
+            PoolOpen: its rankers keep failing, and are left alone; never with `last_resort`.
             grpc.aio.AioRpcError: the ranker's status.
         """
         ...
@@ -83,8 +89,8 @@ async def rank_with_fallback(
         return await _last(rankers, model, asked, deadline)
     budget = deadline.budget_seconds(fallback=champion is not None)
     try:
-        return await _ask(rankers, model, asked, budget)
-    except (aio.AioRpcError, NotLoaded, BadReply) as error:
+        return await _ask(rankers, model, asked, budget, last_resort=champion is None)
+    except (aio.AioRpcError, NotLoaded, PoolOpen, BadReply) as error:
         reason = fallback_reason(error)
         if reason is None:
             raise
@@ -103,6 +109,8 @@ def fallback_reason(error: Failure) -> pb.FallbackReason.ValueType | None:
     """Return why the champion steps in for a ranker that failed so, None when it does not."""
     if isinstance(error, NotLoaded):
         return pb.FALLBACK_REASON_NOT_LOADED
+    if isinstance(error, PoolOpen):
+        return pb.FALLBACK_REASON_UNAVAILABLE
     if isinstance(error, BadReply):
         return pb.FALLBACK_REASON_ERROR
     if error.code() is grpc.StatusCode.INVALID_ARGUMENT:
@@ -117,15 +125,17 @@ async def _last(
     """Ask the ranker after which nobody is left to ask."""
     try:
         budget = deadline.budget_seconds(fallback=False)
-        return await _ask(rankers, model, asked, budget)
+        return await _ask(rankers, model, asked, budget, last_resort=True)
     except NotLoaded as error:
         raise Unreachable.of("", str(error)) from error
 
 
 async def _ask(
-    rankers: Rankers, model: ModelRef, asked: Asked, budget_seconds: float
+    rankers: Rankers, model: ModelRef, asked: Asked, budget_seconds: float, *, last_resort: bool
 ) -> pb.RankResponse:
-    reply = await rankers.rank(model, asked.request, budget_seconds, asked.experiment)
+    reply = await rankers.rank(
+        model, asked.request, budget_seconds, asked.experiment, last_resort=last_resort
+    )
     check_reply(asked.documents, reply, model)
     # These are the gateway's to say, whatever a ranker puts there.
     reply.ClearField("impression_id")

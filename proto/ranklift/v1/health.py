@@ -14,7 +14,9 @@ Context = aio.ServicerContext[Any, Any]
 
 
 class Health(health_pb2_grpc.HealthServicer):
-    """The health of a server ("") and of its parts, by name. It belongs to one event loop.
+    """The health of a server (""), of its parts and of what it needs, by name. `List` tells all.
+
+    It belongs to one event loop.
 
     A server that stops waits for its streams, and grpcio's own watches never
     end: each load balancer that watches would cost the whole grace. Here a watch
@@ -49,6 +51,11 @@ class Health(health_pb2_grpc.HealthServicer):
         if request.service not in self._serving:
             await context.abort(grpc.StatusCode.NOT_FOUND)
         return State(status=self._state(request.service))
+
+    async def List(self, request: object, context: Context) -> Any:  # noqa: N802
+        states = {name: State(status=self._state(name)) for name in self._serving}
+        messages: Any = health_pb2  # whose published types do not know this call yet
+        return messages.HealthListResponse(statuses=states)
 
     async def Watch(  # noqa: N802
         self, request: health_pb2.HealthCheckRequest, context: Context

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
 from grpc import aio
+from tests.platform.traffic.postgres_gate import Gate
 
 from ranklift.v1.requests import RankLimits
 
@@ -320,3 +322,13 @@ def running() -> Callable[..., RegisteredExperiment]:
 def version() -> Callable[[ModelRef], ModelVersion]:
     """Makes a model version to register."""
     return _version
+
+
+@pytest.fixture
+def gate(tmp_path: Path, postgres: Path) -> Iterator[Gate]:
+    """A way to the PostgreSQL of the tests that can be shut."""
+    folder = tmp_path / "gate"
+    folder.mkdir()
+    opened = Gate(folder, postgres)
+    yield opened
+    opened.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import structlog
@@ -18,6 +19,7 @@ from ranklift.store.values import (
     RegisteredExperiment,
 )
 from ranklift.traffic.config import ConfigPoller
+from ranklift.traffic.kept_config import KeptConfig
 from ranklift.traffic.routing import ServingConfig
 
 CHAMPION = ModelRef("bm25", "1")
@@ -78,6 +80,30 @@ def test_a_change_of_our_own_serves_when_refresh_returns(
         start(sqlite_registry, running().experiment)
         await poller.refresh()
         assert [one.experiment.name for one, _ in poller.current().experiments] == ["title-boost"]
+        await poller.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_change_of_a_layer_is_read(
+    sqlite_registry: Registry, running: Running, tmp_path: Path
+) -> None:
+    async def scenario() -> None:
+        sqlite_registry.experiments.create(running().experiment, actor="ann")
+        kept = KeptConfig(tmp_path / "serving.json", "")
+        poller = ConfigPoller(
+            sqlite_registry.experiments,
+            sqlite_registry.models,
+            kept=kept,
+            interval_seconds=3_600,
+        )
+        await poller.start()
+        sqlite_registry.experiments.set_layer("default", 500, actor="ann", reason="")
+        await poller.refresh()
+        loaded = kept.load()
+        assert loaded is not None
+        (layer,) = loaded[0].layers
+        assert (layer.name, layer.holdout_share) == ("default", 500)
         await poller.close()
 
     asyncio.run(scenario())

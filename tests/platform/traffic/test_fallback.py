@@ -227,6 +227,56 @@ def test_no_call_fails_while_a_ranker_dies(
     asyncio.run(scenario())
 
 
+def test_an_arm_that_is_left_alone_falls_back_at_once_and_is_marked(
+    install: Any, toy_ranker: Any, halves: ServingConfig
+) -> None:
+    async def scenario() -> None:
+        rankers = toy_ranker(CHAMPION), toy_ranker(CHALLENGER)
+        async with install(*rankers, config=halves) as ranklift:
+            rankers[1].trouble = grpc.StatusCode.INTERNAL
+            reasons = [(await ranklift.rank(user_id=TREATED)).fallback_reason for _ in range(8)]
+            asked = len(rankers[1].asked)
+            assert asked < 8
+            assert reasons[:asked] == [pb.FALLBACK_REASON_ERROR] * asked
+            assert set(reasons[asked:]) == {pb.FALLBACK_REASON_UNAVAILABLE}
+
+    asyncio.run(scenario())
+
+
+def test_a_champion_that_fails_is_tried_by_every_call(
+    install: Any, toy_ranker: Any, halves: ServingConfig
+) -> None:
+    """There is nobody after it, so its breaker keeps nobody from asking."""
+
+    async def scenario() -> None:
+        rankers = toy_ranker(CHAMPION), toy_ranker(CHALLENGER)
+        async with install(*rankers, config=halves) as ranklift:
+            rankers[0].trouble = grpc.StatusCode.INTERNAL
+            for _ in range(12):
+                with pytest.raises(aio.AioRpcError):
+                    await ranklift.rank(user_id=CONTROLLED)
+            assert len(rankers[0].asked) == 12
+            rankers[0].trouble = None
+            assert (await ranklift.rank(user_id=CONTROLLED)).model.name == "bm25"
+
+    asyncio.run(scenario())
+
+
+def test_an_arm_without_a_champion_behind_it_is_tried_by_every_call(
+    install: Any, toy_ranker: Any, running: Running
+) -> None:
+    async def scenario() -> None:
+        ranker = toy_ranker(CHALLENGER)
+        async with install(ranker, config=ServingConfig.of([running()], None)) as ranklift:
+            ranker.trouble = grpc.StatusCode.INTERNAL
+            for _ in range(12):
+                with pytest.raises(aio.AioRpcError):
+                    await ranklift.rank(user_id=TREATED)
+            assert len(ranker.asked) == 12
+
+    asyncio.run(scenario())
+
+
 def test_a_ranker_that_comes_back_serves_its_arm_again(
     install: Any, toy_ranker: Any, halves: ServingConfig
 ) -> None:
