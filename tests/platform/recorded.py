@@ -16,7 +16,6 @@ from ranklift.store.registry import Registry
 from ranklift.store.values import (
     Arm,
     Experiment,
-    ExperimentState,
     Lineage,
     ModelRef,
     ModelVersion,
@@ -64,13 +63,7 @@ def define(registry: Registry, traffic_share: int = 10_000) -> RegisteredExperim
 
 def start(registry: Registry) -> RegisteredExperiment:
     """Start the experiment."""
-    return registry.experiments.transition(
-        NAME,
-        ExperimentState.RUNNING,
-        allowed_from=(ExperimentState.DRAFT,),
-        actor="ann",
-        reason="go",
-    )
+    return registry.experiments.start(NAME, actor="ann", reason="go")
 
 
 def pages_of(

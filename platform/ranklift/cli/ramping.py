@@ -15,7 +15,6 @@ from ranklift.store.registry import Registry
 from ranklift.store.values import RegisteredExperiment
 from ranklift.traffic.ramps.controller import RampController
 from ranklift.traffic.ramps.evidence import Evidence, evidence_of, planned_size
-from ranklift.traffic.registry import ExperimentRegistry
 from ranklift.v1.errors import NotReady
 
 
@@ -23,7 +22,7 @@ def controller_of(home: Path, registry: Registry) -> RampController:
     """Return the controller of the ramps of an installation."""
     return RampController(
         registry.experiments.running,
-        ExperimentRegistry(registry.experiments, registry.models),
+        registry.experiments,
         lambda registered, began: evidence_of_home(home, registered, began),
         utc_now,
     )

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import fields
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-from pydantic_core import to_json
+from pydantic import TypeAdapter
 
 from ranklift.store.analysis import MAX_WHOLE, AnalysisPlan, Metric
-from ranklift.v1.errors import InvalidRequest, Violation, refuse_if_any
-
-T = TypeVar("T")
+from ranklift.store.json_values import read_value
+from ranklift.v1.errors import Violation, refuse_if_any
 
 
 def read_plan(content: object, field: str = "analysis") -> AnalysisPlan:
@@ -22,7 +20,7 @@ def read_plan(content: object, field: str = "analysis") -> AnalysisPlan:
         InvalidRequest: an unknown key, a value of a wrong type, or a number that the protocol
             cannot carry, by its path below `field`.
     """
-    plan = _read(TypeAdapter(AnalysisPlan), content, field)
+    plan = read_value(TypeAdapter(AnalysisPlan), content, field)
     refuse_if_any(_lost_on_the_wire(plan, field))
     return plan
 
@@ -33,7 +31,7 @@ def read_metrics(content: object, field: str = "metrics") -> tuple[Metric, ...]:
     Raises:
         InvalidRequest: an unknown key or a value of a wrong type, by its path below `field`.
     """
-    return _read(TypeAdapter(tuple[Metric, ...]), content, field)
+    return read_value(TypeAdapter(tuple[Metric, ...]), content, field)
 
 
 def plan_content(plan: AnalysisPlan) -> dict[str, Any]:
@@ -45,33 +43,6 @@ def plan_content(plan: AnalysisPlan) -> dict[str, Any]:
         for field in fields(plan)
         if getattr(plan, field.name) != getattr(default, field.name)
     }
-
-
-def _read(adapter: TypeAdapter[T], content: object, field: str) -> T:
-    try:
-        # Strictly, so that "yes" is no number; only as JSON does strictness take a list for a
-        # tuple and text for an enum.
-        return adapter.validate_json(to_json(content), strict=True)
-    except ValidationError as error:
-        violations = [
-            Violation(_path(field, detail["loc"]), _reason(detail["type"], detail["msg"]))
-            for detail in error.errors(include_url=False)
-        ]
-        refuse_if_any(violations)
-        raise AssertionError("an invalid value has an error") from error
-    except ValueError as error:  # half a character, or a list that holds itself
-        raise InvalidRequest.of(field, "cannot be read: is no plain Unicode data") from error
-
-
-def _path(field: str, keys: Sequence[str | int]) -> str:
-    """Return "analysis.guardrails[1].margin"."""
-    return field + "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys)
-
-
-def _reason(kind: str, message: str) -> str:
-    if kind == "unexpected_keyword_argument":
-        return "is no known key"
-    return f"cannot be read: {message[0].lower()}{message[1:]}"
 
 
 def _lost_on_the_wire(plan: AnalysisPlan, field: str) -> Iterator[Violation]:

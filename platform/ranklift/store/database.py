@@ -27,6 +27,7 @@ BUSY_TIMEOUT_MS = 10_000
 _SWITCH_AGAIN_SECONDS = 0.005
 # Any constant of ours: two upgrades of one PostgreSQL database queue up on it.
 _UPGRADE_LOCK = 7_265_742
+_ALONE_LOCK = 7_265_743
 _WRITES = "ranklift_writes"
 
 
@@ -68,6 +69,18 @@ def reading(engine: Engine) -> Iterator[Session]:
 def writing(engine: Engine) -> Iterator[Session]:
     """Open a session that is committed at the end, or rolled back by an exception."""
     with Session(engine.execution_options(**{_WRITES: True})) as session, session.begin():
+        yield session
+
+
+@contextmanager
+def writing_alone(engine: Engine) -> Iterator[Session]:
+    """As `writing`, one such session at a time: what it read stays true until it is committed.
+
+    For changes whose rules span many rows, such as who occupies a layer, and that are rare.
+    """
+    with writing(engine) as session:
+        if engine.dialect.name == "postgresql":  # SQLite has one writer anyway
+            session.execute(text(f"SELECT pg_advisory_xact_lock({_ALONE_LOCK})"))
         yield session
 
 

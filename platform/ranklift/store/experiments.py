@@ -1,47 +1,61 @@
-"""The experiments of the registry."""
+"""The experiments of the registry and their layers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import Engine, func, or_, select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from ranklift.store.analysis_json import plan_content, read_plan
-from ranklift.store.database import reading, utc_now, writing
+from ranklift.store.database import reading, utc_now, writing_alone
+from ranklift.store.definitions import check_arms, check_conflicts, check_references
+from ranklift.store.experiment_rows import arm_rows, new_row, revise, to_value, write
+from ranklift.store.layers import (
+    give_back_slots,
+    layer_row,
+    occupants,
+    revise_layer,
+    take_slots,
+    to_layer,
+)
+from ranklift.store.models import champion_row
 from ranklift.store.paging import from_token, size_of, to_token
 from ranklift.store.tables import (
-    ArmRow,
-    ExperimentRevisionRow,
     ExperimentRow,
+    ForecastRow,
+    LayerRevisionRow,
     LayerRow,
-    ModelVersionRow,
 )
 from ranklift.store.values import (
     BUCKETS,
-    Arm,
     Decision,
     Experiment,
     ExperimentState,
+    Layer,
     ModelRef,
     RegisteredExperiment,
-    Revision,
 )
-from ranklift.v1.errors import (
-    AlreadyExists,
-    Conflict,
-    InvalidRequest,
-    NotFound,
-    NotReady,
-    RequestError,
-    Violation,
+from ranklift.v1.errors import AlreadyExists, Conflict, InvalidRequest, NotFound, NotReady
+
+DRAFT, RUNNING, PAUSED, CONCLUDED = (
+    ExperimentState.DRAFT,
+    ExperimentState.RUNNING,
+    ExperimentState.PAUSED,
+    ExperimentState.CONCLUDED,
 )
+# What may change once an experiment ran: nothing that it means.
+ALWAYS_OPEN = frozenset({"owner", "hypothesis", "planned_end", "forced"})
 
 
 class Experiments:
-    """Creates experiments and carries them through their life, safe against racing processes."""
+    """Creates experiments and carries them through their life, safe against racing processes.
+
+    A change and all that it rests on, whoever else runs in whichever layer, are one transaction,
+    and one of them happens at a time.
+    """
 
     def __init__(self, engine: Engine, *, clock: Callable[[], datetime] = utc_now) -> None:
         self._engine = engine
@@ -54,103 +68,13 @@ class Experiments:
 
         Raises:
             AlreadyExists: the name is taken, or `request_id` made another experiment.
-            NotFound: an arm's model version is not registered; `arms[i].model`.
-            InvalidRequest: the control is no arm, or the shares do not sum to 1.
+            NotFound: a model version or a prerequisite is not registered; `arms[i].model`.
+            InvalidRequest: the control is no arm, the shares do not sum to 1, or a prerequisite
+                can never hold.
+            NotReady: another experiment that runs or is paused wants the same pages.
         """
-        _check(experiment)
-        try:
-            return self._create(experiment, actor, request_id)
-        except IntegrityError:
-            # Another process registered the same name, request or layer meanwhile. It has
-            # committed, so a second look tells which.
-            return self._create(experiment, actor, request_id)
-
-    def get(self, name: str) -> RegisteredExperiment:
-        """Return the experiment.
-
-        Raises:
-            NotFound: there is none of this name.
-        """
-        with reading(self._engine) as session:
-            return _to_value(_found(session.get(ExperimentRow, name), name))
-
-    def list(
-        self, state: ExperimentState | None = None, page_size: int = 100, page_token: str = ""
-    ) -> tuple[list[RegisteredExperiment], str]:
-        """Return a page of experiments by name, and the token of the next page, "" on the last.
-
-        Raises:
-            InvalidRequest: `page_size` or `page_token`.
-        """
-        size = size_of(page_size)
-        after = from_token(page_token, 1)
-        query = select(ExperimentRow).order_by(ExperimentRow.name).limit(size + 1)
-        if state is not None:
-            query = query.where(ExperimentRow.state == state)
-        if after is not None:
-            query = query.where(ExperimentRow.name > after[0])
-        with reading(self._engine) as session:
-            found = [_to_value(row) for row in session.scalars(query)]
-        page = found[:size]
-        return page, to_token(page[-1].experiment.name) if len(found) > size else ""
-
-    def running(self) -> tuple[RegisteredExperiment, ...]:
-        """Return the experiments that serve their arms, by name."""
-        query = (
-            select(ExperimentRow)
-            .where(ExperimentRow.state == ExperimentState.RUNNING)
-            .order_by(ExperimentRow.name)
-        )
-        with reading(self._engine) as session:
-            return tuple(_to_value(row) for row in session.scalars(query))
-
-    def version(self) -> int:
-        """Return a number that grows with every change of any experiment; 0 while there is none."""
-        with reading(self._engine) as session:
-            return session.scalar(select(func.coalesce(func.sum(ExperimentRow.revision), 0))) or 0
-
-    def transition(
-        self,
-        name: str,
-        to: ExperimentState,
-        *,
-        allowed_from: Collection[ExperimentState],
-        actor: str,
-        reason: str,
-        etag: str = "",
-        decision: Decision | None = None,
-    ) -> RegisteredExperiment:
-        """Carry an experiment into the state `to` and return it as it is then.
-
-        `decision` belongs to `CONCLUDED` and to no other state. At most one
-        experiment runs at a time.
-
-        Raises:
-            NotFound: there is none of this name.
-            Conflict: `etag` is not the present one.
-            NotReady: its state is not in `allowed_from`, or another experiment runs.
-            InvalidRequest: `decision` is missing or out of place.
-        """
-        if (decision is not None) != (to is ExperimentState.CONCLUDED):
-            raise InvalidRequest.of(
-                "decision", f"an experiment has a decision when it is concluded, not when {to}"
-            )
-        try:
-            with writing(self._engine) as session:
-                row = _found(session.get(ExperimentRow, name, with_for_update=True), name)
-                _check_etag(row, etag)
-                _check_state(row, to, allowed_from)
-                self._move(row, to, actor, reason, decision)
-                session.flush()
-                return _to_value(row)
-        except IntegrityError as error:
-            # The index of running experiments holds this one back.
-            raise self._held_back(name) from error
-
-    def _create(self, experiment: Experiment, actor: str, request_id: str) -> RegisteredExperiment:
-        now = self._clock()
-        with writing(self._engine) as session:
-            # One statement, so that both answers are of the same instant.
+        check_arms(experiment)
+        with writing_alone(self._engine) as session:
             taken = session.scalars(
                 select(ExperimentRow).where(
                     or_(
@@ -161,89 +85,274 @@ class Experiments:
             ).all()
             for row in taken:
                 if row.request_id == request_id:
-                    return _repeated(_to_value(row), experiment)
+                    return _repeated(to_value(row), experiment)
             if taken:
                 raise AlreadyExists.of(
                     "name",
                     f'there is an experiment "{experiment.name}" already; choose another name',
                 )
-            _check_models(session, experiment)
-            session.merge(LayerRow(name=experiment.layer))
-            session.flush()
-            row = _to_row(experiment, now, request_id)
-            row.revisions.append(
-                ExperimentRevisionRow(
-                    number=1,
-                    state=ExperimentState.DRAFT,
-                    actor=actor,
-                    reason="created",
-                    created=now,
-                )
-            )
+            _check(session, experiment)
+            layer_row(session, experiment.layer)
+            row = new_row(experiment, actor=actor, request_id=request_id, now=self._clock())
             session.add(row)
             session.flush()
-            return _to_value(row)
+            return to_value(row)
 
-    def _move(
+    def get(self, name: str) -> RegisteredExperiment:
+        """Return the experiment.
+
+        Raises:
+            NotFound: there is none of this name.
+        """
+        with reading(self._engine) as session:
+            return to_value(_found(session.get(ExperimentRow, name), name))
+
+    def list(
         self,
+        state: ExperimentState | None = None,
+        page_size: int = 100,
+        page_token: str = "",
+        *,
+        layer: str = "",
+        owner: str = "",
+    ) -> tuple[list[RegisteredExperiment], str]:
+        """Return a page of experiments by name, and the token of the next page, "" on the last.
+
+        Of those in `state`, in `layer` and of `owner`, where they are given.
+
+        Raises:
+            InvalidRequest: `page_size` or `page_token`.
+        """
+        size = size_of(page_size)
+        after = from_token(page_token, 1)
+        query = select(ExperimentRow).order_by(ExperimentRow.name).limit(size + 1)
+        if state is not None:
+            query = query.where(ExperimentRow.state == state)
+        if layer:
+            query = query.where(ExperimentRow.layer == layer)
+        if owner:
+            query = query.where(ExperimentRow.owner == owner)
+        if after is not None:
+            query = query.where(ExperimentRow.name > after[0])
+        with reading(self._engine) as session:
+            found = [to_value(row) for row in session.scalars(query)]
+        page = found[:size]
+        return page, to_token(page[-1].experiment.name) if len(found) > size else ""
+
+    def running(self) -> tuple[RegisteredExperiment, ...]:
+        """Return the experiments that serve their arms, by name."""
+        query = (
+            select(ExperimentRow).where(ExperimentRow.state == RUNNING).order_by(ExperimentRow.name)
+        )
+        with reading(self._engine) as session:
+            return tuple(to_value(row) for row in session.scalars(query))
+
+    def layers(self) -> tuple[Layer, ...]:
+        """Return all layers by name."""
+        with reading(self._engine) as session:
+            rows = session.scalars(select(LayerRow).order_by(LayerRow.name))
+            return tuple(to_layer(row) for row in rows)
+
+    def version(self) -> int:
+        """Return a number that grows with every change of any experiment and of any layer; 0 while
+        there is none."""
+        with reading(self._engine) as session:
+            revisions = session.scalar(select(func.sum(ExperimentRow.revision))) or 0
+            changes = session.scalar(select(func.count()).select_from(LayerRevisionRow)) or 0
+            return revisions + changes
+
+    def set_layer(self, name: str, holdout_share: int, *, actor: str, reason: str) -> Layer:
+        """Keep a part of all units, in ten-thousandths, out of a layer; make it if there is none.
+
+        Raises:
+            InvalidRequest: `holdout_share` is not in [0, 10000).
+            NotReady: an experiment of the layer runs or is paused: its units must not change.
+        """
+        if not 0 <= holdout_share < BUCKETS:
+            raise InvalidRequest.of(
+                "holdout_share", f"{holdout_share / BUCKETS:g} is not in [0, 1)"
+            )
+        with writing_alone(self._engine) as session:
+            row = layer_row(session, name)
+            if row.holdout_share == holdout_share:
+                return to_layer(row)
+            for one in occupants(session, name):
+                raise NotReady.of(
+                    "holdout_share",
+                    f'"{one.name}" is {one.state} in layer "{name}", and its units must not '
+                    "change; conclude it first",
+                )
+            row.holdout_share = holdout_share
+            revise_layer(session, row, actor=actor, reason=reason, now=self._clock())
+            return to_layer(row)
+
+    def update(
+        self,
+        name: str,
+        experiment: Experiment,
+        fields: Collection[str],
+        *,
+        actor: str,
+        reason: str,
+        etag: str = "",
+    ) -> RegisteredExperiment:
+        """Give these fields of an experiment the values that they have in `experiment`.
+
+        Of a draft, all fields but the name; of others, those of `ALWAYS_OPEN`. Where nothing
+        changes, there is no new revision.
+
+        Raises:
+            NotFound: there is none of this name; also as for `create`.
+            Conflict: `etag` is not the present one.
+            NotReady: a field can no longer change; also as for `create`.
+            InvalidRequest: as for `create`.
+        """
+        with self._changing(name, etag) as (session, row):
+            present = to_value(row).experiment
+            new = replace(present, **{field: getattr(experiment, field) for field in fields})
+            changed = [field for field in fields if getattr(new, field) != getattr(present, field)]
+            if not changed:
+                return to_value(row)
+            closed = sorted(set(changed) - ALWAYS_OPEN)
+            if closed and row.state is not DRAFT:
+                raise NotReady.of(
+                    closed[0],
+                    f'"{name}" is {row.state}, and what an experiment means cannot change once it '
+                    "ran; conclude it and register another one",
+                )
+            if closed:
+                check_arms(new)
+                _check(session, new)
+                layer_row(session, new.layer)
+            if {"arms", "control"} & set(changed):
+                _replace_arms(session, row, new)
+            write(row, new)
+            revise(row, actor=actor, reason=reason, now=self._clock())
+            session.flush()
+            return to_value(row)
+
+    def start(self, name: str, *, actor: str, reason: str, etag: str = "") -> RegisteredExperiment:
+        """Start a draft, which gets its slots for good, or continue a paused experiment.
+
+        Raises:
+            NotFound: there is none of this name.
+            Conflict: `etag` is not the present one.
+            NotReady: it runs or is concluded, its layer has too little room, or another
+                experiment wants the same pages.
+        """
+        with self._changing(name, etag) as (session, row):
+            _check_state(row, RUNNING, (DRAFT, PAUSED))
+            check_conflicts(session, to_value(row).experiment)
+            if not row.slots:
+                take_slots(session, row)
+            row.started = row.started or self._clock()
+            return self._moved(session, row, RUNNING, actor, reason)
+
+    def ramp(
+        self, name: str, traffic_share: int, *, actor: str, reason: str, etag: str = ""
+    ) -> RegisteredExperiment:
+        """Raise the traffic share, in ten-thousandths, of a running or paused experiment.
+
+        Raises:
+            NotFound: there is none of this name.
+            InvalidRequest: `traffic_share` is not in [1, 10000].
+            Conflict: `etag` is not the present one.
+            NotReady: the share would not grow, or the experiment neither runs nor is paused.
+        """
+        if not 0 < traffic_share <= BUCKETS:
+            raise InvalidRequest.of(
+                "traffic_share", f"{traffic_share / BUCKETS:g} is no share, must be in (0, 1]"
+            )
+        with self._changing(name, etag) as (session, row):
+            if row.state not in (RUNNING, PAUSED):
+                raise NotReady.of(
+                    "name", f'"{name}" is {row.state}, must be paused or running to be ramped'
+                )
+            if traffic_share <= row.traffic_share:
+                raise NotReady.of(
+                    "traffic_share",
+                    f"{traffic_share / BUCKETS:g} is not above the {row.traffic_share / BUCKETS:g} "
+                    "of now, and a traffic share only grows: units would leave their arms",
+                )
+            row.traffic_share = traffic_share
+            return self._moved(session, row, row.state, actor, reason)
+
+    def pause(self, name: str, *, actor: str, reason: str, etag: str = "") -> RegisteredExperiment:
+        """Pause a running experiment. It keeps its slots.
+
+        Raises:
+            NotFound: there is none of this name.
+            Conflict: `etag` is not the present one.
+            NotReady: it does not run.
+        """
+        with self._changing(name, etag) as (session, row):
+            _check_state(row, PAUSED, (RUNNING,))
+            return self._moved(session, row, PAUSED, actor, reason)
+
+    def conclude(
+        self,
+        name: str,
+        decision: Decision,
+        *,
+        arm: str = "",
+        actor: str,
+        reason: str,
+        etag: str = "",
+    ) -> RegisteredExperiment:
+        """Conclude an experiment for good and free its slots.
+
+        With `Decision.SHIP` the version of `arm` is the champion from the same moment.
+
+        Raises:
+            NotFound: there is none of this name.
+            InvalidRequest: `arm` does not fit the decision.
+            Conflict: `etag` is not the present one.
+            NotReady: it never ran, or is concluded already.
+        """
+        with self._changing(name, etag) as (session, row):
+            shipped = _shipped(to_value(row).experiment, decision, arm)
+            _check_state(row, CONCLUDED, (RUNNING, PAUSED))
+            now = self._clock()
+            row.ended = now
+            row.decision = decision
+            if shipped is not None:
+                why = f'experiment "{name}" shipped arm "{arm}"'
+                why = f"{why}: {reason}" if reason else why
+                session.add(champion_row(shipped, actor=actor, reason=why, now=now))
+            concluded = self._moved(session, row, CONCLUDED, actor, reason, now)
+            give_back_slots(session, row, actor=actor, now=now)
+            return replace(concluded, slots=())
+
+    @contextmanager
+    def _changing(self, name: str, etag: str) -> Iterator[tuple[Session, ExperimentRow]]:
+        with writing_alone(self._engine) as session:
+            row = _found(session.get(ExperimentRow, name), name)
+            present = to_value(row).etag
+            if etag and etag != present:
+                raise Conflict.of(
+                    "etag",
+                    f'"{etag}" is stale, the experiment is at "{present}"; get it again and repeat',
+                )
+            yield session, row
+
+    def _moved(
+        self,
+        session: Session,
         row: ExperimentRow,
         to: ExperimentState,
         actor: str,
         reason: str,
-        decision: Decision | None,
-    ) -> None:
-        now = self._clock()
+        now: datetime | None = None,
+    ) -> RegisteredExperiment:
         row.state = to
-        row.revision += 1
-        row.updated = now
-        if to is ExperimentState.RUNNING and row.started is None:
-            row.started = now
-        if to is ExperimentState.CONCLUDED:
-            row.ended = now
-            row.decision = decision
-        row.revisions.append(
-            ExperimentRevisionRow(
-                number=row.revision, state=to, actor=actor, reason=reason, created=now
-            )
-        )
-
-    def _held_back(self, name: str) -> RequestError:
-        with reading(self._engine) as session:
-            row = _found(session.get(ExperimentRow, name), name)
-            try:
-                _check_alone(session, row)
-            except NotReady as error:
-                return error
-        return Conflict.of("name", f'"{name}" changed meanwhile; get it again and repeat')
+        revise(row, actor=actor, reason=reason, now=now or self._clock())
+        session.flush()
+        return to_value(row)
 
 
-def _check(experiment: Experiment) -> None:
-    if experiment.control not in {arm.name for arm in experiment.arms}:
-        raise InvalidRequest.of(
-            "control", f'"{experiment.control}" is not an arm; name one of the arms'
-        )
-    total = sum(arm.share for arm in experiment.arms)
-    if total != BUCKETS:
-        raise InvalidRequest.of("arms", f"the shares sum to {total / BUCKETS}, must sum to 1")
-
-
-def _check_models(session: Session, experiment: Experiment) -> None:
-    missing = [
-        Violation(f"arms[{i}].model", f"{ref} is not registered; register the model version first")
-        for i, arm in enumerate(experiment.arms)
-        for ref in arm.models
-        if session.get(ModelVersionRow, (ref.model, ref.version)) is None
-    ]
-    if missing:
-        raise NotFound(missing)
-
-
-def _check_etag(row: ExperimentRow, etag: str) -> None:
-    present = _to_value(row).etag
-    if etag and etag != present:
-        raise Conflict.of(
-            "etag", f'"{etag}" is stale, the experiment is at "{present}"; get it again and repeat'
-        )
+def _check(session: Session, experiment: Experiment) -> None:
+    check_references(session, experiment)
+    check_conflicts(session, experiment)
 
 
 def _check_state(
@@ -254,22 +363,36 @@ def _check_state(
         raise NotReady.of("name", f'"{row.name}" is {row.state}, must be {allowed} to become {to}')
 
 
-def _check_alone(session: Session, row: ExperimentRow) -> None:
-    other = session.scalar(
-        select(ExperimentRow).where(
-            ExperimentRow.state == ExperimentState.RUNNING, ExperimentRow.name != row.name
+def _replace_arms(session: Session, row: ExperimentRow, new: Experiment) -> None:
+    forecast = session.scalar(select(ForecastRow).where(ForecastRow.experiment == row.name))
+    if forecast is not None:
+        raise NotReady.of(
+            "arms", f'"{row.name}" has forecasts for its arms; register another experiment'
         )
-    )
-    if other is None:
-        return
-    if other.layer == row.layer:
-        why = f'"{other.name}" runs in layer "{row.layer}" already'
-    else:
-        why = (
-            f'"{other.name}" runs in layer "{other.layer}", and one page has one ranker: '
-            "experiments of other layers cannot run beside it"
+    row.arms.clear()
+    session.flush()  # or the new rows would meet the old ones
+    row.arms.extend(arm_rows(new))
+
+
+def _shipped(experiment: Experiment, decision: Decision, arm: str) -> ModelRef | None:
+    """Return the model version that the decision ships, None when it ships none."""
+    if decision is not Decision.SHIP:
+        if arm:
+            raise InvalidRequest.of(
+                "arm", f'is "{arm:.64}", must be empty unless the decision is to ship'
+            )
+        return None
+    models = {one.name: one.model for one in experiment.arms}
+    if arm not in models:
+        given = f'"{arm:.64}" is no arm' if arm else "is empty"
+        raise InvalidRequest.of("arm", f"{given}, must name the arm to ship")
+    if models[arm] is None:
+        raise InvalidRequest.of(
+            "arm",
+            f'"{arm}" has no model version of its own to ship; conclude without shipping and set '
+            "the champion",
         )
-    raise NotReady.of("name", f"{why}; pause or conclude it first")
+    return models[arm]
 
 
 def _found(row: ExperimentRow | None, name: str) -> ExperimentRow:
@@ -279,72 +402,12 @@ def _found(row: ExperimentRow | None, name: str) -> ExperimentRow:
 
 
 def _repeated(made: RegisteredExperiment, experiment: Experiment) -> RegisteredExperiment:
-    if made.experiment != experiment:
+    """Return what a request made before. Once that was changed, its content says nothing more of
+    what was asked for, so only the name is compared."""
+    same_name = made.experiment.name == experiment.name
+    if not same_name or (made.revision == 1 and made.experiment != experiment):
         raise AlreadyExists.of(
             "request_id",
             f'it made experiment "{made.experiment.name}" with other content; use a new id',
         )
     return made
-
-
-def _to_row(experiment: Experiment, now: datetime, request_id: str) -> ExperimentRow:
-    return ExperimentRow(
-        name=experiment.name,
-        layer=experiment.layer,
-        unit=experiment.unit,
-        traffic_share=experiment.traffic_share,
-        salt=experiment.salt,
-        primary_metric=experiment.primary_metric,
-        owner=experiment.owner,
-        hypothesis=experiment.hypothesis,
-        planned_end=experiment.planned_end,
-        analysis=plan_content(experiment.analysis),
-        state=ExperimentState.DRAFT,
-        revision=1,
-        created=now,
-        updated=now,
-        request_id=request_id or None,
-        arms=[
-            ArmRow(
-                name=arm.name,
-                position=position,
-                share=arm.share,
-                is_control=arm.name == experiment.control,
-                model=arm.model.model if arm.model else None,
-                version=arm.model.version if arm.model else None,
-            )
-            for position, arm in enumerate(experiment.arms)
-        ],
-    )
-
-
-def _to_value(row: ExperimentRow) -> RegisteredExperiment:
-    return RegisteredExperiment(
-        experiment=Experiment(
-            name=row.name,
-            arms=tuple(
-                Arm(arm.name, arm.share, ModelRef(arm.model, arm.version)) for arm in row.arms
-            ),
-            control=next(arm.name for arm in row.arms if arm.is_control),
-            salt=row.salt,
-            layer=row.layer,
-            unit=row.unit,
-            traffic_share=row.traffic_share,
-            primary_metric=row.primary_metric,
-            owner=row.owner,
-            hypothesis=row.hypothesis,
-            planned_end=row.planned_end,
-            analysis=read_plan(row.analysis),
-        ),
-        state=row.state,
-        revision=row.revision,
-        created=row.created,
-        updated=row.updated,
-        started=row.started,
-        ended=row.ended,
-        decision=row.decision,
-        request_id=row.request_id or "",
-        revisions=tuple(
-            Revision(r.number, r.state, r.actor, r.reason, r.created) for r in row.revisions
-        ),
-    )

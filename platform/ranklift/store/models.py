@@ -98,15 +98,7 @@ class Models:
         """
         with writing(self._engine) as session:
             row = _found(session, ref)
-            session.add(
-                ChampionRow(
-                    model=ref.model,
-                    version=ref.version,
-                    actor=actor,
-                    reason=reason,
-                    created=self._clock(),
-                )
-            )
+            session.add(champion_row(ref, actor=actor, reason=reason, now=self._clock()))
             return _to_value(row)
 
     def champion(self) -> ModelVersion | None:
@@ -143,6 +135,13 @@ class Models:
             session.add(row)
             session.flush()
             return _to_value(row)
+
+
+def champion_row(ref: ModelRef, *, actor: str, reason: str, now: datetime) -> ChampionRow:
+    """Return the row that makes a registered version the champion."""
+    return ChampionRow(
+        model=ref.model, version=ref.version, actor=actor, reason=reason, created=now
+    )
 
 
 def _found(session: Session, ref: ModelRef) -> ModelVersionRow:

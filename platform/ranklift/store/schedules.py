@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, fields
 
 from sqlalchemy import Engine, select
-from sqlalchemy.exc import IntegrityError
 
-from ranklift.store.database import reading, writing
-from ranklift.store.tables import LayerRow, ModelRow, ScheduleRow
+from ranklift.store.database import reading, writing, writing_alone
+from ranklift.store.layers import layer_row
+from ranklift.store.tables import ModelRow, ScheduleRow
 from ranklift.store.values import Schedule
 from ranklift.v1.errors import NotFound, RequestError, Violation
 
@@ -25,11 +25,17 @@ class Schedules:
         Raises:
             NotFound: the student or the teacher is not registered.
         """
-        try:
-            return self._put(schedule)
-        except IntegrityError:
-            # Another process put the same name or layer meanwhile; the last one wins.
-            return self._put(schedule)
+        with writing_alone(self._engine) as session:
+            missing = [
+                Violation(field, f'there is no model "{model}"; register a version of it first')
+                for field, model in (("student", schedule.student), ("teacher", schedule.teacher))
+                if session.get(ModelRow, model) is None
+            ]
+            if missing:
+                raise NotFound(missing)
+            layer_row(session, schedule.layer)
+            session.merge(ScheduleRow(**asdict(schedule)))
+        return schedule
 
     def get(self, name: str) -> Schedule:
         """Return the schedule.
@@ -60,20 +66,6 @@ class Schedules:
             if row is None:
                 raise _not_found(name)
             session.delete(row)
-
-    def _put(self, schedule: Schedule) -> Schedule:
-        with writing(self._engine) as session:
-            missing = [
-                Violation(field, f'there is no model "{model}"; register a version of it first')
-                for field, model in (("student", schedule.student), ("teacher", schedule.teacher))
-                if session.get(ModelRow, model) is None
-            ]
-            if missing:
-                raise NotFound(missing)
-            session.merge(LayerRow(name=schedule.layer))
-            session.flush()
-            session.merge(ScheduleRow(**asdict(schedule)))
-        return schedule
 
 
 def _not_found(name: str) -> RequestError:

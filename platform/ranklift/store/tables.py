@@ -10,6 +10,7 @@
                                ├ run_steps
                                └ comparisons
 
+`layer_revisions`, too, is append-only: every change of a layer's holdout and salt.
 Rows hold what the frozen values of `values.py` say; the repositories translate.
 Runs name their schedule without a foreign key: they outlive it.
 """
@@ -53,11 +54,31 @@ class Base(DeclarativeBase):
 
 
 class LayerRow(Base):
-    """A set of experiments that share no unit."""
+    """A set of experiments that share no unit; `generation` counts its salts."""
 
     __tablename__ = "layers"
 
     name: Mapped[str] = mapped_column(String(NAME_LENGTH), primary_key=True)
+    salt: Mapped[str] = mapped_column(Text, server_default="")
+    generation: Mapped[int] = mapped_column(server_default="1")
+    holdout_share: Mapped[int] = mapped_column(server_default="0")
+
+
+class LayerRevisionRow(Base):
+    """One change of a layer, and what it led to."""
+
+    __tablename__ = "layer_revisions"
+    __table_args__ = (
+        CheckConstraint(f"holdout_share BETWEEN 0 AND {BUCKETS - 1}", name="holdout_share"),
+    )
+
+    layer: Mapped[str] = mapped_column(ForeignKey("layers.name"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    salt: Mapped[str] = mapped_column(Text)
+    holdout_share: Mapped[int]
+    actor: Mapped[str] = mapped_column(Text)
+    reason: Mapped[str] = mapped_column(Text)
+    created: Mapped[datetime] = mapped_column(Instant)
 
 
 class ModelRow(Base):
@@ -121,15 +142,6 @@ class ExperimentRow(Base):
         ),
         CheckConstraint("(state = 'concluded') = (ended IS NOT NULL)", name="ended"),
         CheckConstraint("(state = 'concluded') = (decision IS NOT NULL)", name="decided"),
-        # Every arm chooses the ranker of the page, so two running experiments would contend for
-        # it even from different layers. The index holds that against racing processes too.
-        Index(
-            "uq_experiments_running",
-            "state",
-            unique=True,
-            sqlite_where=text("state = 'running'"),
-            postgresql_where=text("state = 'running'"),
-        ),
     )
 
     name: Mapped[str] = mapped_column(String(NAME_LENGTH), primary_key=True)
@@ -142,6 +154,12 @@ class ExperimentRow(Base):
     hypothesis: Mapped[str] = mapped_column(Text)
     planned_end: Mapped[datetime | None] = mapped_column(Instant)
     analysis: Mapped[dict[str, object]] = mapped_column(JSON, server_default="{}")
+    layer_share: Mapped[int] = mapped_column(server_default=str(BUCKETS))
+    conditions: Mapped[list[object]] = mapped_column(JSON, server_default="[]")
+    prerequisites: Mapped[list[object]] = mapped_column(JSON, server_default="[]")
+    forced: Mapped[list[object]] = mapped_column(JSON, server_default="[]")
+    slots: Mapped[list[list[int]]] = mapped_column(JSON, server_default="[]")
+    ramp: Mapped[dict[str, object] | None] = mapped_column(JSON(none_as_null=True))
     state: Mapped[ExperimentState] = mapped_column(one_of(ExperimentState, "state"))
     revision: Mapped[int]
     created: Mapped[datetime] = mapped_column(Instant)
@@ -152,14 +170,16 @@ class ExperimentRow(Base):
     # Null, not "": any number of experiments may have none.
     request_id: Mapped[str | None] = mapped_column(Text, unique=True)
 
-    arms: Mapped[list[ArmRow]] = relationship(order_by="ArmRow.position", lazy="selectin")
+    arms: Mapped[list[ArmRow]] = relationship(
+        order_by="ArmRow.position", lazy="selectin", cascade="all, delete-orphan"
+    )
     revisions: Mapped[list[ExperimentRevisionRow]] = relationship(
         order_by="ExperimentRevisionRow.number", lazy="selectin"
     )
 
 
 class ArmRow(Base):
-    """One side of an experiment, pinned to a model version; `position` is 0-based."""
+    """One side of an experiment, pinned to model versions; `position` is 0-based."""
 
     __tablename__ = "arms"
     __table_args__ = (
@@ -168,6 +188,7 @@ class ArmRow(Base):
         ),
         UniqueConstraint("experiment", "position"),
         CheckConstraint(f"share BETWEEN 1 AND {BUCKETS}", name="share"),
+        CheckConstraint("(model IS NULL) = (version IS NULL)", name="model_version"),
         Index(
             "uq_arms_control",
             "experiment",
@@ -182,8 +203,11 @@ class ArmRow(Base):
     position: Mapped[int]
     share: Mapped[int]
     is_control: Mapped[bool]
-    model: Mapped[str] = mapped_column(String(NAME_LENGTH))
-    version: Mapped[str] = mapped_column(String(NAME_LENGTH))
+    model: Mapped[str | None] = mapped_column(String(NAME_LENGTH))
+    version: Mapped[str | None] = mapped_column(String(NAME_LENGTH))
+    interleaving: Mapped[dict[str, object] | None] = mapped_column(JSON(none_as_null=True))
+    exploration: Mapped[dict[str, object] | None] = mapped_column(JSON(none_as_null=True))
+    shadows: Mapped[list[object]] = mapped_column(JSON, server_default="[]")
 
 
 class ExperimentRevisionRow(Base):
@@ -198,6 +222,7 @@ class ExperimentRevisionRow(Base):
     actor: Mapped[str] = mapped_column(Text)
     reason: Mapped[str] = mapped_column(Text)
     created: Mapped[datetime] = mapped_column(Instant)
+    traffic_share: Mapped[int] = mapped_column(server_default=str(BUCKETS))
 
 
 class ScheduleRow(Base):

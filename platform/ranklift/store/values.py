@@ -10,10 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import ClassVar
 
 from ranklift.store.analysis import AnalysisPlan
 
 BUCKETS = 10_000
+
+# For pydantic: what is read from a table must not hold what nobody reads.
+CLOSED: Mapping[str, str] = {"extra": "forbid"}
 
 
 class Unit(StrEnum):
@@ -43,6 +47,8 @@ class Decision(StrEnum):
 @dataclass(frozen=True, slots=True)
 class ModelRef:
     """An immutable model version, by name."""
+
+    __pydantic_config__: ClassVar[Mapping[str, str]] = CLOSED
 
     model: str
     version: str
@@ -76,6 +82,8 @@ class InterleavingMethod(StrEnum):
 class Interleaving:
     """Serves the rankings of several versions, at least two, as one page."""
 
+    __pydantic_config__: ClassVar[Mapping[str, str]] = CLOSED
+
     models: tuple[ModelRef, ...]
     method: InterleavingMethod = InterleavingMethod.TEAM_DRAFT
 
@@ -91,6 +99,8 @@ class ExplorationMethod(StrEnum):
 class Exploration:
     """Disturbs the first `top_k` documents, at least 2, of a part `probability`, in (0, 1], of the
     pages. `temperature`, above 0, divides the scores for Plackett-Luce."""
+
+    __pydantic_config__: ClassVar[Mapping[str, str]] = CLOSED
 
     method: ExplorationMethod
     top_k: int
@@ -130,6 +140,8 @@ class Arm:
 class Condition:
     """A request's `attribute`, "" when it has none, must be one of `values`, or none of them."""
 
+    __pydantic_config__: ClassVar[Mapping[str, str]] = CLOSED
+
     attribute: str
     values: tuple[str, ...]
     negated: bool = False
@@ -139,6 +151,8 @@ class Condition:
 class Prerequisite:
     """A unit takes part only while `experiment` runs and has it in one of `arms`."""
 
+    __pydantic_config__: ClassVar[Mapping[str, str]] = CLOSED
+
     experiment: str
     arms: tuple[str, ...]
 
@@ -147,6 +161,8 @@ class Prerequisite:
 class RampStep:
     """A traffic share in ten-thousandths, and what must come before the next one: so much time, so
     many units exposed in the step."""
+
+    __pydantic_config__: ClassVar[Mapping[str, str]] = CLOSED
 
     traffic_share: int
     hold: timedelta = timedelta()
@@ -163,6 +179,8 @@ class HarmAction(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Ramp:
     """Raises the traffic share step by step, each larger than the one before."""
+
+    __pydantic_config__: ClassVar[Mapping[str, str]] = CLOSED
 
     steps: tuple[RampStep, ...]
     on_harm: HarmAction = HarmAction.ROLL_BACK

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from ranklift.store.values import Decision, ExperimentState, ModelRef, RegisteredExperiment
-from ranklift.traffic.checks import check_name, quoted
+from ranklift.store.values import Decision, ExperimentState, RegisteredExperiment
+from ranklift.traffic.checks import check_name
 from ranklift.traffic.experiments import check_experiment
 from ranklift.traffic.repositories import ExperimentRepository, ModelRepository
 from ranklift.v1 import experiments_pb2 as pb
-from ranklift.v1.errors import InvalidRequest, refuse_if_any
+from ranklift.v1.errors import refuse_if_any
 
 
 class ExperimentRegistry:
@@ -64,14 +64,7 @@ class ExperimentRegistry:
             NotReady: it runs already, is concluded, or another experiment runs.
             Conflict: `etag` is stale.
         """
-        return self._experiments.transition(
-            _checked(name),
-            ExperimentState.RUNNING,
-            allowed_from=(ExperimentState.DRAFT, ExperimentState.PAUSED),
-            actor=actor,
-            reason=reason,
-            etag=etag,
-        )
+        return self._experiments.start(_checked(name), actor=actor, reason=reason, etag=etag)
 
     def pause(self, name: str, *, actor: str, reason: str, etag: str = "") -> RegisteredExperiment:
         """Pause a running experiment: its units are served by the champion.
@@ -82,14 +75,7 @@ class ExperimentRegistry:
             NotReady: it does not run.
             Conflict: `etag` is stale.
         """
-        return self._experiments.transition(
-            _checked(name),
-            ExperimentState.PAUSED,
-            allowed_from=(ExperimentState.RUNNING,),
-            actor=actor,
-            reason=reason,
-            etag=etag,
-        )
+        return self._experiments.pause(_checked(name), actor=actor, reason=reason, etag=etag)
 
     def conclude(
         self,
@@ -109,42 +95,11 @@ class ExperimentRegistry:
             NotReady: it never ran, or is concluded already.
             Conflict: `etag` is stale.
         """
-        shipped = _shipped_model(self.get(name), decision, arm)
-        # The state first: it is what `etag` and a second caller are checked against.
-        concluded = self._experiments.transition(
-            name,
-            ExperimentState.CONCLUDED,
-            allowed_from=(ExperimentState.RUNNING, ExperimentState.PAUSED),
-            actor=actor,
-            reason=reason,
-            etag=etag,
-            decision=decision,
+        return self._experiments.conclude(
+            _checked(name), decision, arm=arm, actor=actor, reason=reason, etag=etag
         )
-        if shipped is not None:
-            why = f'experiment "{name}" shipped arm "{arm}"'
-            self._models.set_champion(
-                shipped, actor=actor, reason=f"{why}: {reason}" if reason else why
-            )
-        return concluded
 
 
 def _checked(name: str) -> str:
     refuse_if_any(check_name("name", name))
     return name
-
-
-def _shipped_model(
-    registered: RegisteredExperiment, decision: Decision, arm: str
-) -> ModelRef | None:
-    """Return the model version that the decision ships, None when it ships none."""
-    models = {one.name: one.model for one in registered.experiment.arms}
-    if decision is not Decision.SHIP:
-        if arm:
-            raise InvalidRequest.of(
-                "arm", f"is {quoted(arm)}, must be empty unless the decision is to ship"
-            )
-        return None
-    if arm not in models:
-        given = f"{quoted(arm)} is no arm" if arm else "is empty"
-        raise InvalidRequest.of("arm", f"{given}, must name the arm to ship")
-    return models[arm]

@@ -9,6 +9,7 @@ from ranklift.store.values import (
     Decision,
     Experiment,
     ExperimentState,
+    Layer,
     ModelRef,
     ModelVersion,
     RegisteredExperiment,
@@ -16,16 +17,22 @@ from ranklift.store.values import (
 
 
 class ExperimentRepository(Protocol):
-    """Keeps experiments and their revisions; its methods block."""
+    """Keeps experiments, their revisions and their layers; its methods block.
+
+    Those that change an experiment raise NotFound when there is none of that name, Conflict when
+    `etag` is given and stale, and NotReady when the experiment is in another state than they need.
+    """
 
     def create(
         self, experiment: Experiment, *, actor: str, request_id: str = ""
     ) -> RegisteredExperiment:
-        """Keep a draft; a repeated `request_id` returns the first result.
+        """Keep a draft; a repeated `request_id` returns what it made.
 
         Raises:
             AlreadyExists: the name is taken.
-            NotFound: an arm's model version is not registered.
+            NotFound: a model version or a prerequisite is not registered.
+            InvalidRequest: a prerequisite can never hold.
+            NotReady: another experiment wants the same pages.
         """
         ...
 
@@ -38,7 +45,13 @@ class ExperimentRepository(Protocol):
         ...
 
     def list(
-        self, state: ExperimentState | None = None, page_size: int = 100, page_token: str = ""
+        self,
+        state: ExperimentState | None = None,
+        page_size: int = 100,
+        page_token: str = "",
+        *,
+        layer: str = "",
+        owner: str = "",
     ) -> tuple[Sequence[RegisteredExperiment], str]:
         """Return a page of experiments by name, and the token of the next page.
 
@@ -51,28 +64,71 @@ class ExperimentRepository(Protocol):
         """Return the running experiments."""
         ...
 
-    def version(self) -> int:
-        """Return a number, at least 0, that grows with every change of any experiment."""
+    def layers(self) -> tuple[Layer, ...]:
+        """Return all layers by name."""
         ...
 
-    def transition(
+    def version(self) -> int:
+        """Return a number, at least 0, that grows with every change of an experiment or layer."""
+        ...
+
+    def set_layer(self, name: str, holdout_share: int, *, actor: str, reason: str) -> Layer:
+        """Keep a part of all units, in ten-thousandths, out of a layer; make it if need be.
+
+        Raises:
+            NotReady: an experiment of the layer runs or is paused.
+        """
+        ...
+
+    def update(
         self,
         name: str,
-        to: ExperimentState,
+        experiment: Experiment,
+        fields: Collection[str],
         *,
-        allowed_from: Collection[ExperimentState],
         actor: str,
         reason: str,
         etag: str = "",
-        decision: Decision | None = None,
     ) -> RegisteredExperiment:
-        """Change the state, as a new revision.
+        """Give these fields the values that they have in `experiment`; raises as `create`, too."""
+        ...
+
+    def start(self, name: str, *, actor: str, reason: str, etag: str = "") -> RegisteredExperiment:
+        """Start a draft or continue a paused experiment.
 
         Raises:
-            NotFound: there is none of that name.
-            NotReady: the present state is not in `allowed_from`, or `to` is running
-                and another experiment runs.
-            Conflict: `etag` is given and stale.
+            NotReady: its layer has no room, or another experiment wants the same pages.
+        """
+        ...
+
+    def ramp(
+        self, name: str, traffic_share: int, *, actor: str, reason: str, etag: str = ""
+    ) -> RegisteredExperiment:
+        """Raise the traffic share, in ten-thousandths.
+
+        Raises:
+            NotReady: it would not grow.
+        """
+        ...
+
+    def pause(self, name: str, *, actor: str, reason: str, etag: str = "") -> RegisteredExperiment:
+        """Pause a running experiment."""
+        ...
+
+    def conclude(
+        self,
+        name: str,
+        decision: Decision,
+        *,
+        arm: str = "",
+        actor: str,
+        reason: str,
+        etag: str = "",
+    ) -> RegisteredExperiment:
+        """Conclude for good; with `Decision.SHIP` the version of `arm` is the champion at once.
+
+        Raises:
+            InvalidRequest: `arm` does not fit the decision.
         """
         ...
 

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import IntegrityError
 from tests.platform.plans import plans
+from tests.platform.store.defined import OLD, experiment, register_models
 
 from ranklift.store.analysis import (
     AnalysisPlan,
@@ -31,11 +32,8 @@ from ranklift.store.registry import Registry, open_registry
 from ranklift.store.values import (
     Arm,
     Decision,
-    Experiment,
     ExperimentState,
-    Lineage,
     ModelRef,
-    ModelVersion,
     RegisteredExperiment,
     Unit,
 )
@@ -54,16 +52,11 @@ DRAFT, RUNNING, PAUSED, CONCLUDED = (
     ExperimentState.PAUSED,
     ExperimentState.CONCLUDED,
 )
-NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
-OLD, NEW = ModelRef("bm25", "1"), ModelRef("student", "1")
 
 
 @pytest.fixture
 def experiments(registry: Registry) -> Experiments:
-    for ref in (OLD, NEW):
-        registry.models.register(
-            ModelVersion(ref, "encoder", "sha256:" + "0" * 64, "fp32", "m", Lineage("sft"), NOON)
-        )
+    register_models(registry)
     return registry.experiments
 
 
@@ -76,24 +69,12 @@ def rivals(registry_url: str, experiments: Experiments) -> Iterator[list[Experim
         engine.dispose()
 
 
-def experiment(name: str = "bert", **changes: object) -> Experiment:
-    made = Experiment(
-        name=name,
-        arms=(Arm("old", 7_500, OLD), Arm("new", 2_500, NEW)),
-        control="old",
-        salt=f"default/{name}",
-    )
-    return replace(made, **changes)  # type: ignore[arg-type]
-
-
 def start(experiments: Experiments, name: str, etag: str = "") -> RegisteredExperiment:
-    return experiments.transition(
-        name, RUNNING, allowed_from=(DRAFT, PAUSED), actor="ann", reason="go", etag=etag
-    )
+    return experiments.start(name, actor="ann", reason="go", etag=etag)
 
 
 def pause(experiments: Experiments, name: str) -> RegisteredExperiment:
-    return experiments.transition(name, PAUSED, allowed_from=(RUNNING,), actor="ann", reason="look")
+    return experiments.pause(name, actor="ann", reason="look")
 
 
 def fields(error: pytest.ExceptionInfo[RequestError]) -> list[str]:
@@ -176,14 +157,7 @@ def test_the_life_of_an_experiment_is_on_record(experiments: Experiments) -> Non
     again = start(experiments, "bert")
     assert again.started == first.started
     assert experiments.running() == (again,)
-    over = experiments.transition(
-        "bert",
-        CONCLUDED,
-        allowed_from=(RUNNING, PAUSED),
-        actor="bob",
-        reason="better",
-        decision=Decision.SHIP,
-    )
+    over = experiments.conclude("bert", Decision.SHIP, arm="new", actor="bob", reason="better")
     assert over == experiments.get("bert")
     assert (over.state, over.decision, over.revision) == (CONCLUDED, Decision.SHIP, 5)
     assert over.ended == over.updated == over.revisions[-1].created
@@ -205,53 +179,6 @@ def test_a_stale_etag_is_a_conflict_and_changes_nothing(experiments: Experiments
         start(experiments, "bert", started.etag)
     assert fields(error) == ["etag"]
     assert experiments.get("bert").state is PAUSED
-
-
-def test_a_decision_belongs_to_the_conclusion_alone(experiments: Experiments) -> None:
-    experiments.create(experiment(), actor="ann")
-    for to, decision in ((CONCLUDED, None), (RUNNING, Decision.SHIP)):
-        with pytest.raises(InvalidRequest):
-            experiments.transition(
-                "bert", to, allowed_from=(DRAFT,), actor="", reason="", decision=decision
-            )
-
-
-def test_one_experiment_runs_at_a_time(experiments: Experiments) -> None:
-    experiments.create(experiment("first"), actor="ann")
-    experiments.create(experiment("same"), actor="ann")
-    experiments.create(experiment("other", layer="other"), actor="ann")
-    start(experiments, "first")
-    says = '"first" runs in layer "default" already; pause or conclude it first'
-    with pytest.raises(NotReady, match=says):
-        start(experiments, "same")
-    says = '"first" runs in layer "default", and one page has one ranker'
-    with pytest.raises(NotReady, match=says):
-        start(experiments, "other")
-    pause(experiments, "first")
-    assert start(experiments, "other").state is RUNNING
-
-
-def test_of_racing_starts_one_wins(experiments: Experiments, rivals: list[Experiments]) -> None:
-    names = [f"e{i}" for i in range(len(rivals))]
-    for name in names:
-        experiments.create(experiment(name), actor="ann")
-    together = Barrier(len(rivals))
-
-    def attempt(rival: Experiments, name: str) -> str:
-        together.wait(10)
-        try:
-            start(rival, name)
-        except NotReady as error:
-            return str(error)
-        return "won"
-
-    with ThreadPoolExecutor(len(rivals)) as pool:
-        outcomes = list(pool.map(attempt, rivals, names))
-    winner = names[outcomes.index("won")]
-    assert [e.experiment.name for e in experiments.running()] == [winner]
-    losers = [outcome for outcome in outcomes if outcome != "won"]
-    assert len(losers) == len(rivals) - 1
-    assert all(f'"{winner}" runs in layer "default" already' in outcome for outcome in losers)
 
 
 def test_of_racing_changes_of_one_etag_one_wins(
@@ -288,20 +215,6 @@ def test_racing_creations_of_one_request_make_one_experiment(
     assert made == [experiments.get("bert")] * len(rivals)
 
 
-def test_the_database_itself_refuses_two_running_experiments(
-    registry: Registry, experiments: Experiments
-) -> None:
-    for name in ("first", "second"):
-        experiments.create(experiment(name), actor="ann")
-    start(experiments, "first")
-    with pytest.raises(IntegrityError), writing(registry.engine) as session:
-        session.execute(
-            text(
-                "UPDATE experiments SET state = 'running', started = created WHERE name = 'second'"
-            )
-        )
-
-
 def test_values_that_contradict_each_other_never_reach_the_tables(
     registry: Registry, experiments: Experiments
 ) -> None:
@@ -313,6 +226,7 @@ def test_values_that_contradict_each_other_never_reach_the_tables(
         "decision = 'ship'",
         "traffic_share = 0",
         "traffic_share = 10001",
+        "layer_share = NULL",
         "revision = 0",
         "layer = 'absent'",
     ):

@@ -13,7 +13,6 @@ from sqlalchemy.exc import OperationalError
 from ranklift.store.registry import Registry, open_registry
 from ranklift.store.values import (
     Experiment,
-    ExperimentState,
     ModelRef,
     ModelVersion,
     RegisteredExperiment,
@@ -40,13 +39,7 @@ def sqlite_registry(
 
 def start(registry: Registry, experiment: Experiment) -> None:
     registry.experiments.create(experiment, actor="ann")
-    registry.experiments.transition(
-        experiment.name,
-        ExperimentState.RUNNING,
-        allowed_from=(ExperimentState.DRAFT,),
-        actor="ann",
-        reason="",
-    )
+    registry.experiments.start(experiment.name, actor="ann", reason="")
 
 
 async def until(true: Callable[[], bool], *, within_seconds: float) -> float:

@@ -259,8 +259,8 @@ def test_without_an_analysis_the_plan_is_the_default(tmp_path: Path) -> None:
             '[[analysis.guardrails]]\nmetric = "latency"',
             {
                 "analysis.alfa": "is no known key",
-                "analysis.planned_units": "cannot be read: input should be a valid integer",
-                "analysis.guardrails[0].margin": "cannot be read: field required",
+                "analysis.planned_units": "is true or false, must be a whole number",
+                "analysis.guardrails[0].margin": "is missing",
             },
         ),
         ("[analysis]\nalpha = 0", {"analysis.alpha": "0 is not allowed, must be above 0"}),
@@ -268,7 +268,7 @@ def test_without_an_analysis_the_plan_is_the_default(tmp_path: Path) -> None:
             f"[analysis]\nplanned_units = {2**40}",
             {"analysis.planned_units": "is too large, must be at most 2,147,483,647"},
         ),
-        ("analysis = 3", {"analysis": "cannot be read: input should be an object"}),
+        ("analysis = 3", {"analysis": "is a number, must be a table of keys"}),
     ],
 )
 def test_all_that_is_wrong_with_an_analysis_is_named_at_once(

@@ -83,20 +83,6 @@ def test_what_a_state_does_not_allow_is_refused(experiments: ExperimentRegistry)
             change("title-boost", **WHO)
 
 
-@pytest.mark.parametrize("layer", ["default", "other"])
-def test_a_second_experiment_does_not_start_beside_the_first(
-    experiments: ExperimentRegistry, layer: str
-) -> None:
-    """One page has one ranker."""
-    experiments.create(definition(), actor="ann")
-    experiments.create(definition("summaries", layer=layer), actor="ann")
-    experiments.start("title-boost", **WHO)
-    with pytest.raises(NotReady, match='"title-boost" runs in layer "default"'):
-        experiments.start("summaries", **WHO)
-    experiments.pause("title-boost", **WHO)
-    experiments.start("summaries", **WHO)
-
-
 def test_shipping_makes_the_arms_version_the_champion(
     experiments: ExperimentRegistry, registry: Registry
 ) -> None:
