@@ -11,11 +11,17 @@ exactly, however long users are watched; a gain of x is the same harm of control
 from __future__ import annotations
 
 import math
+import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from multiprocessing import get_context
+from unittest.mock import patch
 
 import numpy as np
 import polars as pl
@@ -37,7 +43,7 @@ from ranklift.store.values import (
 )
 from ranklift.traffic.ramps.decision import Advance, Done, Move, Pause, RollBack, decide
 from ranklift.traffic.ramps.evidence import evidence_of, planned_size
-from ranklift.traffic.ramps.position import position_of
+from ranklift.traffic.ramps.position import percent, position_of
 
 RUNS = 400
 DAY = timedelta(days=1)
@@ -55,6 +61,7 @@ RAMP = Ramp(
     )
 )
 LOOKS_A_DAY = 4
+ONE_THREAD = {"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
 @dataclass(frozen=True)
@@ -76,9 +83,9 @@ class Case:
 
 @dataclass(frozen=True)
 class Ending:
-    """The last move, the traffic share it came at, the day, and the exposed units of the arm."""
+    """The last move, the traffic share and the day it came at, and the exposed units of the arm."""
 
-    move: Move
+    move: type[Move]
     share: int
     days: float
     exposed: int
@@ -91,13 +98,14 @@ RETURNING = Case(
     ramp=Ramp((RampStep(2_500, 2 * DAY), RampStep(BUCKETS, 33 * DAY))),
     metric="page_ctr",
     planned_units=0,
-    looks_a_day=4,
+    looks_a_day=1,
 )
+HARM, NOTHING = Case("-2 % UserCTR", harm=0.02), Case("A/A")
+# The claims rest on the first three, which have four times the runs of the others.
+CLAIMS = (HARM, NOTHING, RETURNING)
 CASES = (
-    Case("-2 % UserCTR", harm=0.02),
+    *CLAIMS,
     Case("-5 % UserCTR", harm=0.05),
-    Case("A/A"),
-    RETURNING,
     Case("+2 % UserCTR", gain=0.02),
     Case("3 % of the arm's units are not logged", lost=0.03),
     Case("5 % of the arm's pages fall back", fallback=0.05),
@@ -123,35 +131,38 @@ def run(case: Case, seed: int) -> Ending:
         if isinstance(move, Advance):
             registered = _ramped(registered, move, now)
         elif isinstance(move, Pause | RollBack | Done):
-            return Ending(move, share, (now - START) / DAY, users.exposed())
+            return Ending(type(move), share, (now - START) / DAY, users.exposed())
 
 
 @dataclass(eq=False)
 class _Users:
-    """The population; arrays of shape (users,). `at` is where in its arm's range a unit lies."""
+    """Those of the population that the ramp can reach, ordered by `at`, where in its arm's range a
+    unit lies: those that take part come first. Arrays of shape (users,)."""
 
     at: NDArray[np.int64]
     arm: NDArray[np.int64]
     rate: NDArray[np.float64]  # pages a day
     likely: NDArray[np.float64]  # that a page is clicked
-    logged: NDArray[np.bool_]
     fallback: NDArray[np.float64]
     total: NDArray[np.int64]  # (pages, fallback pages, clicked pages, microseconds; users)
-    in_step: NDArray[np.int64]
+    in_step: NDArray[np.int64]  # (pages, fallback pages; users)
 
     @classmethod
     def draw(cls, case: Case, rng: np.random.Generator) -> _Users:
-        people, n = case.population, case.population.users
-        shape = people.activity_shape
-        arm = rng.integers(0, 2, n)
+        people, reach = case.population, case.ramp.steps[-1].traffic_share
+        at = np.sort(rng.integers(0, BUCKETS, people.users))
+        at = at[: np.searchsorted(at, reach)]
+        arm = rng.integers(0, 2, len(at))
+        kept = (arm == 0) | (rng.random(len(at)) >= case.lost)
+        at, arm = at[kept], arm[kept]
+        n, shape = len(at), people.activity_shape
         logit = LOGIT_CLICK + people.propensity_sigma * rng.standard_normal(n)
         never = np.where(arm == 1, case.harm, case.gain / (1 + case.gain))
         return cls(
-            at=rng.integers(0, BUCKETS, n),
+            at=at,
             arm=arm,
             rate=rng.gamma(shape, people.pages_per_user / shape, n) / (people.span / DAY),
             likely=np.where(rng.random(n) < never, 0.0, 1 / (1 + np.exp(-logit))),
-            logged=(arm == 0) | (rng.random(n) >= case.lost),
             fallback=np.where(arm == 1, case.fallback, 0.0),
             total=np.zeros((4, n), np.int64),
             in_step=np.zeros((2, n), np.int64),
@@ -161,11 +172,11 @@ class _Users:
         self, share: int, span: timedelta, *, new_step: bool, rng: np.random.Generator
     ) -> None:
         """Have all units that take part search for a while."""
-        on = np.flatnonzero((self.at < share) & self.logged)
+        on = slice(0, int(np.searchsorted(self.at, share)))
         shown = rng.poisson(self.rate[on] * (span / DAY))
         back = rng.binomial(shown, self.fallback[on]) if self.fallback.any() else 0 * shown
         pages = shown - back
-        noise = LATENCY_SPREAD_US * np.sqrt(pages) * rng.standard_normal(len(on))
+        noise = LATENCY_SPREAD_US * np.sqrt(pages) * rng.standard_normal(len(pages))
         waited = np.maximum(LATENCY_US * pages + noise, 0).astype(np.int64)
         clicked = rng.binomial(pages, self.likely[on])
         self.total[:, on] += np.stack([pages, back, clicked, waited])
@@ -215,6 +226,109 @@ def _ramped(one: RegisteredExperiment, move: Advance, now: datetime) -> Register
     number = one.revision + 1
     made = Revision(number, ExperimentState.RUNNING, "ramp", move.why, now, move.share)
     experiment = replace(one.experiment, traffic_share=move.share)
-    return replace(
-        one, experiment=experiment, revision=number, revisions=(*one.revisions, made)
+    return replace(one, experiment=experiment, revision=number, revisions=(*one.revisions, made))
+
+
+def measure(runs: int = RUNS) -> str:
+    """Run all cases and return the page."""
+    began = time.perf_counter()
+    # A thread each: two processes take the two cores.
+    with (
+        patch.dict(os.environ, ONE_THREAD),
+        ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool,
+    ):
+        endings = {
+            case: list(pool.map(partial(run, case), range(runs if case in CLAIMS else runs // 4)))
+            for case in CASES
+        }
+    took = time.perf_counter() - began
+    last = RAMP.steps[-1].traffic_share
+    harmed, quiet, returning = (endings[case] for case in CLAIMS)
+    early = [ending for ending in harmed if ending.move is RollBack and ending.share < last]
+    met = np.array([ending.exposed for ending in harmed])
+    median, most, plain = np.median(met), np.quantile(met, 0.9), _exposed_in_a_plain_experiment()
+    people, weeks = POPULATION, RETURNING.population
+    rows = [
+        [
+            case.name,
+            str(len(found)),
+            *(_part(found, move) for move in (RollBack, Pause, Done)),
+            _shares(found),
+            f"{np.median([ending.days for ending in found]):.2f}",
+        ]
+        for case, found in endings.items()
+    ]
+    header = ("planted", "runs", "rolled back", "paused", "done", "stopped at", "median day")
+    return f"""# Guarded ramps
+
+A harm of -2 % UserCTR was rolled back before the 50 % step in {_interval(early, harmed)}
+of runs (wanted: 95 % or more). A/A ramps were rolled back in {_part(quiet, RollBack)}
+(wanted: 5 % or less), and in {_part(returning, RollBack)} where hardly a new unit comes and
+{weeks.users:,} old ones return for five weeks, which is hard on alarms whose clock counts units.
+
+{_table(header, rows)}
+
+Brackets are 95 % Clopper-Pearson intervals. "Stopped at" counts the runs that were rolled back or
+paused, by the traffic share of that step.
+
+**Users who met the harm.** When it ended, a ramp with -2 % UserCTR had shown the harmful ranker to
+{median:,.0f} users (median; in 90 % of runs to {most:,.0f} at most). An experiment that splits all
+traffic in two for the same seven days and looks at the end shows it to {plain:,.0f}, which is
+{plain / median:.1f} times as many.
+
+**What was simulated.** {people.users:,} users and two arms of equal share; UserCTR is the primary
+metric, no guardrail is declared, and latency is watched unasked, so that two metrics share the
+error. {HARM.planned_units:,} units are planned; a look every {24 / LOOKS_A_DAY:g} hours.
+Steps: {_steps(RAMP)}.
+Users differ as in a simulated world: {people.pages_per_user:g} pages a week on average, Poisson
+over Gamma with shape {people.activity_shape:g}; the odds that a page is clicked are 0.4 to 0.6,
+times a log-normal propensity (sigma {people.propensity_sigma:g}). A harm of x is x of the arm's
+users who never click, so that UserCTR is lower by x exactly, whenever one looks. From unit sums
+on, all code is that of the controller (`evidence_of`, `decide`). The five weeks: PageCTR,
+{weeks.pages_per_user:g} pages a user, a look a day, no size planned.
+Steps: {_steps(RETURNING.ramp)}.
+
+With fewer users a harm as small is shown later, or never: [ramps.md](../ramps.md) says how many a
+step needs. All runs took {took:.0f} s on two cores that others used too.
+"""
+
+
+def _part(found: Sequence[Ending], move: type[Move]) -> str:
+    return _interval([ending for ending in found if ending.move is move], found)
+
+
+def _interval(some: Sequence[Ending], of: Sequence[Ending]) -> str:
+    """Return a part with its Clopper-Pearson interval, 95 %."""
+    k, n = len(some), len(of)
+    lower = beta.ppf(0.025, k, n - k + 1) if k else 0.0
+    upper = beta.ppf(0.975, k + 1, n - k) if k < n else 1.0
+    return f"{k / n:.1%} [{lower:.1%}, {upper:.1%}]"
+
+
+def _shares(found: Sequence[Ending]) -> str:
+    """Return how many were stopped at which traffic share."""
+    counts = Counter(ending.share for ending in found if ending.move is not Done)
+    return ", ".join(f"{percent(share)}: {n}" for share, n in sorted(counts.items())) or "-"
+
+
+def _steps(ramp: Ramp) -> str:
+    return ", ".join(
+        f"{percent(step.traffic_share)} (hold {step.hold // timedelta(hours=1)} h"
+        + (f", {step.min_units:,} units)" if step.min_units else ")")
+        for step in ramp.steps
     )
+
+
+def _exposed_in_a_plain_experiment() -> float:
+    """Return half of the users who search at all in the seven days: 1 - E exp(-Gamma)."""
+    shape = POPULATION.activity_shape
+    return POPULATION.users / 2 * float(1 - (1 + POPULATION.pages_per_user / shape) ** -shape)
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+if __name__ == "__main__":
+    print(measure(40 if "--quick" in sys.argv else RUNS))
