@@ -207,7 +207,7 @@ class ChallengerStarter:
             actor=ACTOR,
             request_id=name,
         )
-        ExperimentRegistry(experiments, self._registry.models).start(
+        ExperimentRegistry(experiments).start(
             experiment_name, actor=ACTOR, reason=f'schedule "{schedule.name}"'
         )
         return experiment_name

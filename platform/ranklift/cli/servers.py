@@ -149,7 +149,7 @@ async def gateway(settings: Settings) -> AsyncIterator[Hosted]:
             observers=[metrics.call_ended, *tracing.calls],
         )
         experiments = ExperimentServicer(
-            ExperimentRegistry(registry.experiments, registry.models),
+            ExperimentRegistry(registry.experiments),
             config=config.current,
             changed=config.refresh,
         )

@@ -21,8 +21,17 @@ def read_plan(content: object, field: str = "analysis") -> AnalysisPlan:
             cannot carry, by its path below `field`.
     """
     plan = read_value(TypeAdapter(AnalysisPlan), content, field)
-    refuse_if_any(_lost_on_the_wire(plan, field))
+    check_plan(plan, field)
     return plan
+
+
+def check_plan(plan: AnalysisPlan, field: str) -> None:
+    """Refuse numbers that the protocol has no room for, or reads as "not given".
+
+    Raises:
+        InvalidRequest: such a number, by its path below `field`.
+    """
+    refuse_if_any(_lost_on_the_wire(plan, field))
 
 
 def read_metrics(content: object, field: str = "metrics") -> tuple[Metric, ...]:
@@ -46,7 +55,6 @@ def plan_content(plan: AnalysisPlan) -> dict[str, Any]:
 
 
 def _lost_on_the_wire(plan: AnalysisPlan, field: str) -> Iterator[Violation]:
-    """Return the numbers that the protocol has no room for, or reads as "not given"."""
     parts = {
         f"metrics[{i}].parts_per_unit": one.parts_per_unit for i, one in enumerate(plan.metrics)
     }

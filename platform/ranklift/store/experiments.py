@@ -327,12 +327,7 @@ class Experiments:
     def _changing(self, name: str, etag: str) -> Iterator[tuple[Session, ExperimentRow]]:
         with writing_alone(self._engine) as session:
             row = _found(session.get(ExperimentRow, name), name)
-            present = to_value(row).etag
-            if etag and etag != present:
-                raise Conflict.of(
-                    "etag",
-                    f'"{etag}" is stale, the experiment is at "{present}"; get it again and repeat',
-                )
+            check_etag(to_value(row), etag)
             yield session, row
 
     def _moved(
@@ -348,6 +343,20 @@ class Experiments:
         revise(row, actor=actor, reason=reason, now=now or self._clock())
         session.flush()
         return to_value(row)
+
+
+def check_etag(present: RegisteredExperiment, etag: str) -> None:
+    """Refuse an etag that is given and is not the present one.
+
+    Raises:
+        Conflict: it is stale.
+    """
+    if etag and etag != present.etag:
+        raise Conflict.of(
+            "etag",
+            f'"{etag:.80}" is stale, the experiment is at "{present.etag}"; get it again and '
+            "repeat",
+        )
 
 
 def _check(session: Session, experiment: Experiment) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -34,6 +34,14 @@ _KINDS: Mapping[type, str] = {
     float: "a number",
     type(None): "empty",
 }
+_BOUNDS = {
+    "greater_than": ("gt", "above"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "below"),
+    "less_than_equal": ("le", "at most"),
+}
+_MAX_QUOTED = 32
+_MAX_DEPTH = 50  # whatever holds itself has no end
 _UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
 _MISSING = ("missing", "missing_argument", "missing_keyword_only_argument")
 
@@ -53,9 +61,10 @@ def read_value(adapter: TypeAdapter[T], content: object, field: str) -> T:
         refuse_if_any(_violation(detail, field) for detail in error.errors(include_url=False))
         raise AssertionError("an invalid value has an error") from error
     except ValueError as error:  # half a character, or a list that holds itself
-        raise InvalidRequest.of(
-            field.rstrip(": ."), "cannot be read: is no plain Unicode data"
-        ) from error
+        refuse_if_any(
+            Violation(path_of(field, keys), "is not valid Unicode") for keys in _broken(content, ())
+        )
+        raise InvalidRequest.of(path_of(field, ()), "cannot be read: holds itself") from error
 
 
 def path_of(field: str, keys: Sequence[str | int]) -> str:
@@ -72,18 +81,43 @@ def kind_of(value: object) -> str:
     return _KINDS.get(type(value), f"a {type(value).__name__}")
 
 
+def _broken(content: object, keys: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
+    """Return where texts are that cannot be encoded: JSON can spell half a character."""
+    if len(keys) > _MAX_DEPTH:
+        return
+    if isinstance(content, str):
+        try:
+            content.encode()
+        except UnicodeEncodeError:
+            yield keys
+    elif isinstance(content, dict):
+        for key, value in content.items():
+            yield from _broken(str(key), keys)
+            yield from _broken(value, (*keys, str(key)))
+    elif isinstance(content, list):
+        for i, value in enumerate(content):
+            yield from _broken(value, (*keys, i))
+
+
 def _violation(detail: Any, field: str) -> Violation:
     return Violation(path_of(field, detail["loc"]), _reason(detail))
 
 
 def _reason(detail: Any) -> str:
     kind: str = detail["type"]
+    given = str(detail["input"])[:_MAX_QUOTED]
     if kind in _UNKNOWN_KEY:
         return "is no known key"
     if kind in _MISSING:
         return "is missing"
     if kind in _ALLOWED:
         return f"is {kind_of(detail['input'])}, must be {_ALLOWED[kind]}"
+    if kind in _BOUNDS:
+        bound, words = _BOUNDS[kind]
+        return f"{given} is not allowed, must be {words} {detail['ctx'][bound]:g}"
+    if kind == "literal_error":
+        allowed = detail["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
+        return f"{given} is not allowed, must be one of {allowed}"
     if kind == "value_error":
         return str(detail["ctx"]["error"])
     message: str = detail["msg"]

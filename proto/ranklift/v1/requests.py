@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
@@ -19,6 +19,9 @@ class RankLimits:
     max_query_chars: int = 4_000
     max_id_chars: int = 256
 
+
+MAX_ATTRIBUTES = 32
+MAX_ATTRIBUTE_CHARS = 128
 
 Texts = tuple[str, str, str]
 """A document's id, title and text."""
@@ -61,6 +64,24 @@ def _violations(
         number = getattr(request, field)
         if number < 0:
             yield Violation(field, f"is {number}, must be at least 0; 0 means no limit of yours")
+    yield from attribute_violations(request.attributes)
+
+
+def attribute_violations(attributes: Mapping[str, str]) -> Iterator[Violation]:
+    """Return what is wrong with the attributes of a request, by their names."""
+    if len(attributes) > MAX_ATTRIBUTES:
+        yield Violation(
+            "attributes", f"holds {len(attributes)} attributes, must be at most {MAX_ATTRIBUTES}"
+        )
+        return
+    for name, value in attributes.items():
+        for what, text in (("name", name), ("value", value)):
+            if len(text) > MAX_ATTRIBUTE_CHARS:
+                yield Violation(
+                    f"attributes[{name[:MAX_ATTRIBUTE_CHARS]}]",
+                    f"has a {what} of {len(text)} characters, must have at most "
+                    f"{MAX_ATTRIBUTE_CHARS}",
+                )
 
 
 def _document_violations(documents: Sequence[Texts], limits: RankLimits) -> Iterator[Violation]:

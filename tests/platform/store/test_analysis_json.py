@@ -83,7 +83,7 @@ def test_only_what_differs_from_the_defaults_is_written() -> None:
         ({"covariates": "no"}, "analysis.covariates", "must be true or false"),
         ([], "analysis", "must be a table of keys"),
         (None, "analysis", "must be a table of keys"),
-        ({"secondary_metrics": ["\ud800"]}, "analysis", "no plain Unicode data"),
+        ({"secondary_metrics": ["\ud800"]}, "analysis.secondary_metrics[0]", "valid Unicode"),
     ],
 )
 def test_what_is_wrong_is_named_by_its_path(content: object, field: str, says: str) -> None:

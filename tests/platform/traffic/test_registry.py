@@ -45,7 +45,7 @@ def experiments(
     for ref in (CHAMPION, CHALLENGER):
         registry.models.register(version(ref))
     registry.models.set_champion(CHAMPION, actor="ann", reason="first")
-    return ExperimentRegistry(registry.experiments, registry.models)
+    return ExperimentRegistry(registry.experiments)
 
 
 def blamed(error: RequestError) -> list[str]:

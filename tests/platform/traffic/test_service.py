@@ -57,7 +57,7 @@ def serve(sqlite_registry: Registry) -> Serve:
             await poller.start()
             stack.push_async_callback(poller.close)
             servicer = ExperimentServicer(
-                ExperimentRegistry(experiments, models),
+                ExperimentRegistry(experiments),
                 config=poller.current,
                 changed=poller.refresh,
             )

@@ -41,7 +41,7 @@ RUNNING, PAUSED, CONCLUDED = (
 
 def folder() -> Path:
     """Return a new folder, in memory where there is such a place: nothing here is about disks."""
-    memory = Path("/dev/shm")
+    memory = Path("/dev/shm")  # noqa: S108  # what is made below it is mkdtemp's
     return Path(tempfile.mkdtemp(prefix="ranklift-", dir=memory if memory.is_dir() else None))
 
 
