@@ -90,6 +90,12 @@ class EventSettings(_Section):
     durability: Literal["prompt", "strict"] = "prompt"
 
 
+class RampSettings(_Section):
+    """Guarded ramps. The scheduler looks at all that run every `interval_seconds`."""
+
+    interval_seconds: float = Field(default=60.0, gt=0)
+
+
 class RetrainSettings(_Section):
     """Retraining. A run takes `steps` steps of `lists` ranking lists each. `click_weight` is the
     weight of a margin loss on clicked documents beside the teacher's scores. `judgments` is a
@@ -121,6 +127,7 @@ class Settings(BaseSettings):
     limits: LimitSettings = LimitSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     events: EventSettings = EventSettings()
+    ramps: RampSettings = RampSettings()
     retrain: RetrainSettings = RetrainSettings()
 
     @property

@@ -83,7 +83,7 @@ def ranker(home: Home = None, address: Address = None, load: Load = None) -> Non
 
 @app.command(epilog="Example: ranklift serve scheduler --ranker 127.0.0.1:7401")
 def scheduler(home: Home = None, rankers: Rankers = None) -> None:
-    """The scheduler: retrains students when their schedules say so."""
+    """The scheduler: retrains students when their schedules say so, and carries ramps on."""
     from ranklift.cli.servers import scheduler as served
 
     settings = _settings(home, gateway=_given(rankers=rankers))

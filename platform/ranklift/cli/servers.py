@@ -215,8 +215,10 @@ async def gateway(settings: Settings) -> AsyncIterator[Hosted]:
 
 @asynccontextmanager
 async def scheduler(settings: Settings) -> AsyncIterator[None]:
-    """Run the scheduler; each retraining is a process of its own."""
+    """Run the scheduler of retraining, each run a process of its own, and of ramps."""
+    from ranklift.cli.ramping import controller_of
     from ranklift.retrain.scheduler import RetrainingScheduler
+    from ranklift.traffic.ramps.controller import RampRounds
 
     with registry_of(settings) as registry:
         running = RetrainingScheduler(
@@ -225,11 +227,14 @@ async def scheduler(settings: Settings) -> AsyncIterator[None]:
             registry.runs,
             lambda run_id: _launch(settings, run_id),
         )
+        ramps = RampRounds(controller_of(settings.home, registry), settings.ramps.interval_seconds)
         running.start()
+        ramps.start()
         log.info("scheduler_running", schedules=[s.name for s in registry.schedules.list()])
         try:
             yield
         finally:
+            await asyncio.to_thread(ramps.close)
             await asyncio.to_thread(running.close)
 
 

@@ -11,7 +11,7 @@ from ranklift.lift.day_sums import DaySums, add_up, day_sums, users_before
 from ranklift.lift.event_pages import EventTables
 from ranklift.lift.kept import EventDay, KeptDays
 from ranklift.lift.report import report_of
-from ranklift.lift.subject import Recompute, Subject
+from ranklift.lift.subject import Recompute, Subject, Sums
 from ranklift.lift.values import LiftReport
 from ranklift.store.values import BUCKETS, RegisteredExperiment, Unit
 from ranklift.v1.errors import InvalidRequest, NotReady
@@ -43,15 +43,15 @@ def lift_report(
     """
     _check_window(start, end)
     began = _pre_period(registered)
-    return _report(
+    sums = _sums(
         registered,
         [day_sums(events, registered.experiment.name, start=start, end=end)],
         []
         if began is None
         else [users_before(events, registered.experiment.name, start=began[0], end=began[1])],
         (start, end),
-        _subject(registered, now, recompute),
     )
+    return report_of(subject_of(registered, now, recompute), sums)
 
 
 def refreshed_report(
@@ -69,17 +69,34 @@ def refreshed_report(
     Raises:
         InvalidRequest, NotReady: as `lift_report`.
     """
+    sums = refreshed_sums(registered, days, kept, start=start, end=end)
+    return report_of(subject_of(registered, now, recompute), sums)
+
+
+def refreshed_sums(
+    registered: RegisteredExperiment,
+    days: Sequence[EventDay],
+    kept: KeptDays,
+    *,
+    start: datetime | None = None,
+    end: datetime | None = None,
+) -> Sums:
+    """Return the sums that `refreshed_report` rests on.
+
+    Raises:
+        InvalidRequest: the window is empty or without a time zone.
+        NotReady: no page of the experiment lies in the window.
+    """
     _check_window(start, end)
     name = registered.experiment.name
     began = _pre_period(registered)
-    return _report(
+    return _sums(
         registered,
         [_day_sums(day, name, start, end, kept) for day in days if _touches(day, start, end)],
         []
         if began is None
         else [_users_before(day, name, began, kept) for day in days if _touches(day, *began)],
         (start, end),
-        _subject(registered, now, recompute),
     )
 
 
@@ -132,22 +149,21 @@ def _pre_period(registered: RegisteredExperiment) -> tuple[datetime, datetime] |
     return started - PRE_PERIOD, started
 
 
-def _report(
+def _sums(
     registered: RegisteredExperiment,
     days: Sequence[DaySums],
     before: Sequence[pl.DataFrame],
     window: tuple[datetime | None, datetime | None],
-    subject: Subject,
-) -> LiftReport:
+) -> Sums:
     if all(day.units.is_empty() for day in days):
         raise NotReady.of("experiment", _why_no_pages(registered, *window))
-    known = [users for users in before if not users.is_empty()]
-    return report_of(subject, add_up(days, known))
+    return add_up(days, [users for users in before if not users.is_empty()])
 
 
-def _subject(
-    registered: RegisteredExperiment, now: datetime | None, recompute: Recompute | None
+def subject_of(
+    registered: RegisteredExperiment, now: datetime | None, recompute: Recompute | None = None
 ) -> Subject:
+    """Return a registered experiment as its report sees it (`lift_report`)."""
     experiment = registered.experiment
     planned_end = experiment.planned_end
     over = planned_end is not None and now is not None and planned_end <= now
