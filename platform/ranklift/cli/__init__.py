@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from ranklift.cli import bench, db, experiment, forecast, retrain, serve, train
+from ranklift.cli import bench, db, events, experiment, forecast, retrain, serve, train
 from ranklift.cli.demo import demo as demo_command
 from ranklift.cli.evaluate import evaluate as evaluate_command
 from ranklift.cli.lift import lift
@@ -42,6 +42,7 @@ def command() -> typer.Typer:
     app.command("evaluate")(evaluate_command)
     app.add_typer(serve.app, name="serve")
     app.add_typer(experiment.app, name="experiment")
+    app.add_typer(events.app, name="events")
     app.add_typer(forecast.app, name="forecast")
     app.add_typer(train.app, name="train")
     app.add_typer(retrain.app, name="retrain")

@@ -4,13 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy import make_url
 
 from ranklift.settings import Settings
 from ranklift.store.database import upgrade
 from ranklift.store.registry import Registry, open_registry
+from ranklift.v1.errors import NotReady
+
+if TYPE_CHECKING:
+    from ranklift.events.files import EventFiles
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedLog:
+    """An event log that exists: its folder, and where its files lie."""
+
+    folder: Path
+    files: EventFiles
+
+
+def log_of(settings: Settings) -> RecordedLog:
+    """Return the installation's event log.
+
+    Raises:
+        NotReady: nothing was ever recorded.
+    """
+    from ranklift.events.files import LocalFiles
+    from ranklift.events.journal import FILE_NAME, FOLDER_NAME
+
+    folder = settings.home / FOLDER_NAME
+    if not (folder / FILE_NAME).exists():
+        raise NotReady.of(
+            "home", f"no event log in {folder}; record something, or name another --home"
+        )
+    return RecordedLog(folder, LocalFiles(folder))
 
 
 @contextmanager

@@ -14,9 +14,12 @@ from typing import Self
 import structlog
 
 from ranklift.events.admission import RecordEvents, RecordPage, RecordPageOf
-from ranklift.events.export import CHUNK_CHARACTERS, CHUNK_ROWS, exclusive, sweep, write_files
-from ranklift.events.journal import FOLDER_NAME, Chunk, Journal, ParquetFile, sync_folder
+from ranklift.events.compaction import compact, delete_obsolete
+from ranklift.events.export import CHUNK_CHARACTERS, CHUNK_ROWS, exclusive, write_files
+from ranklift.events.files import EventFiles, LocalFiles, sweep, sync_folder
+from ranklift.events.journal import FOLDER_NAME, Chunk, Journal, ParquetFile
 from ranklift.events.known import cutoff
+from ranklift.events.manifest import Manifest
 from ranklift.events.pending import Pending, Recorded
 from ranklift.events.recent import RecentDocuments
 from ranklift.events.values import Document, Page
@@ -49,8 +52,10 @@ class EventLog:
         export_interval: timedelta,
         export_events: int,
         now: Callable[[], datetime],
+        files: EventFiles | None = None,
     ) -> None:
         self._folder = folder
+        self._files = files or LocalFiles(folder)
         self._writer = writer
         self._export_interval = export_interval
         self._export_events = export_events
@@ -69,22 +74,26 @@ class EventLog:
         export_interval: timedelta = EXPORT_INTERVAL,
         export_events: int = EXPORT_EVENTS,
         now: Callable[[], datetime] = utc_now,
+        files: EventFiles | None = None,
     ) -> Self:
         """Open the log under `home`, and make it when there is none.
 
-        `now` says when something was recorded, which decides how long it takes events.
+        `now` says when something was recorded, which decides how long it takes events. `files` is
+        where Parquet files go, if not under the home.
 
         Raises:
             NotReady: the journal is of another version of ranklift, or no journal.
         """
         folder = home / FOLDER_NAME
-        writer = Writer(await asyncio.to_thread(_open_journal, folder), now)
+        place = files or LocalFiles(folder)
+        writer = Writer(await asyncio.to_thread(_open_journal, folder, place), now)
         return cls(
             folder,
             writer,
             export_interval=export_interval,
             export_events=export_events,
             now=now,
+            files=place,
         )
 
     async def __aenter__(self) -> Self:
@@ -161,6 +170,14 @@ class EventLog:
         self._recorded_since_export = 0
         await asyncio.to_thread(self._export)
 
+    async def tidy(self) -> None:
+        """Merge small files, and delete those that were replaced and that no reader holds.
+
+        Raises:
+            OSError, sqlite3.OperationalError: no room. Nothing is lost or half done.
+        """
+        await asyncio.to_thread(self._tidy)
+
     async def close(self) -> None:
         """Wait until everything is on disk, then release the files. Safe to call twice."""
         self._closing = True
@@ -191,23 +208,38 @@ class EventLog:
             except Exception:
                 # The rows are safe in the journal; the next export takes them along.
                 log.exception("export_failed")
+            try:
+                await self.tidy()
+            except Exception:
+                # The files are as they were; so is the wish to merge them.
+                log.exception("tidying_failed")
 
     def _export(self) -> None:
         with exclusive(self._folder), contextlib.closing(Journal.open(self._folder)) as journal:
             last = journal.last_seq()
             while chunk := journal.oldest(last, CHUNK_ROWS, CHUNK_CHARACTERS):
-                files = write_files(self._folder, chunk)
+                files = write_files(self._files, chunk)
                 # The writer's thread publishes: it never has to compete with itself for the lock.
                 self._writer.run(self._publication(chunk, files)).result()
+
+    def _tidy(self) -> None:
+        compact(
+            self._folder,
+            self._files,
+            self._now,
+            run=lambda job: self._writer.run(job).result(),
+            stop=lambda: self._closing,
+        )
+        delete_obsolete(self._folder, self._files, self._now)
 
     def _publication(self, chunk: Chunk, files: Sequence[ParquetFile]) -> Callable[[Journal], None]:
         return lambda journal: journal.publish(chunk, files, cutoff(self._now()))
 
 
-def _open_journal(folder: Path) -> Journal:
+def _open_journal(folder: Path, files: EventFiles) -> Journal:
     folder.mkdir(parents=True, exist_ok=True)
     sync_folder(folder.parent)
     with exclusive(folder):
         journal = Journal.open(folder)
-        sweep(folder, journal.files())
+        sweep(files, Manifest(journal).named())
     return journal
