@@ -84,10 +84,12 @@ class TelemetrySettings(_Section):
 class EventSettings(_Section):
     """The event log. Recorded events move into Parquet files every `export_seconds`. With
     `durability` "strict" a page is on disk before the user is answered, with "prompt" within
-    100 ms after; events are on disk before they are acknowledged either way."""
+    100 ms after; events are on disk before they are acknowledged either way. Days that are more
+    than `retention_days` old are dropped whole; 0 keeps all."""
 
     export_seconds: float = Field(default=60.0, gt=0)
     durability: Literal["prompt", "strict"] = "prompt"
+    retention_days: int = Field(default=0, ge=0)
 
 
 class RetrainSettings(_Section):

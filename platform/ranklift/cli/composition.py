@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from ranklift.v1.errors import NotReady
 
 if TYPE_CHECKING:
     from ranklift.events.files import EventFiles
+    from ranklift.events.log import Retention
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,20 @@ def log_of(settings: Settings) -> RecordedLog:
             "home", f"no event log in {folder}; record something, or name another --home"
         )
     return RecordedLog(folder, LocalFiles(folder))
+
+
+def kept_sums(settings: Settings) -> Path:
+    """Return the folder of the sums that reports keep of past days."""
+    return settings.home / "cache" / "lift"
+
+
+def retention_of(settings: Settings) -> Retention | None:
+    """Return how long the installation keeps events, None for ever."""
+    from ranklift.events.log import Retention
+    from ranklift.lift.kept import drop_kept
+
+    days = settings.events.retention_days
+    return Retention(days, partial(drop_kept, kept_sums(settings))) if days else None
 
 
 @contextmanager

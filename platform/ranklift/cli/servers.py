@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from ranklift.cli.composition import registry_of
+from ranklift.cli.composition import registry_of, retention_of
 from ranklift.settings import Settings
 from ranklift.store.registry import Registry
 from ranklift.store.values import ModelRef, RegisteredExperiment
@@ -127,7 +127,9 @@ async def gateway(settings: Settings) -> AsyncIterator[Hosted]:
         registry = stack.enter_context(registry_of(settings))
         events = await stack.enter_async_context(
             await EventLog.open(
-                settings.home, export_interval=timedelta(seconds=settings.events.export_seconds)
+                settings.home,
+                export_interval=timedelta(seconds=settings.events.export_seconds),
+                retention=retention_of(settings),
             )
         )
         upstreams = Upstreams(settings.gateway.rankers, interceptors=tracing.clients)

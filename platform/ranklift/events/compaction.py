@@ -114,13 +114,18 @@ def compact(
 def delete_obsolete(folder: Path, files: EventFiles, now: Callable[[], datetime]) -> int:
     """Delete the replaced files that no reader may hold any more; return how many they were."""
     with exclusive(folder), contextlib.closing(Journal.open(folder)) as journal:
-        manifest = Manifest(journal)
-        due = manifest.due(int(now().timestamp()))
-        for path in due:
-            files.delete(path)
-        if due:
-            with journal.transaction():
-                manifest.deleted(due)
+        return delete_due(journal, files, now())
+
+
+def delete_due(journal: Journal, files: EventFiles, now: datetime) -> int:
+    """Do as `delete_obsolete`, when the caller holds the folder's lock."""
+    manifest = Manifest(journal)
+    due = manifest.due(int(now.timestamp()))
+    for path in due:
+        files.delete(path)
+    if due:
+        with journal.transaction():
+            manifest.deleted(due)
     return len(due)
 
 

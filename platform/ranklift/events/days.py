@@ -35,6 +35,8 @@ class EventDay:
 def read_event_days(home: Path, files: EventFiles | None = None) -> tuple[EventDay, ...]:
     """Return all that was recorded under `home` until now, by day; all of one instant.
 
+    A day of which nothing but documents is left is none.
+
     `files` is where its files lie, if not under the home.
 
     Raises:
@@ -48,9 +50,9 @@ def read_event_days(home: Path, files: EventFiles | None = None) -> tuple[EventD
         filed[file.date].append(file)
     for row in snapshot.rows:
         rows[row.date].append(row)
-    parts = {
-        date: Snapshot(tuple(filed[date]), tuple(rows[date])) for date in sorted({*filed, *rows})
-    }
+    days = {file.date for file in snapshot.files if file.frame != "documents"}
+    days |= {row.date for row in snapshot.rows if row.frame != "documents"}
+    parts = {date: Snapshot(tuple(filed[date]), tuple(rows[date])) for date in sorted(days)}
     return tuple(
         EventDay(date, _fingerprint(place, part), place, part) for date, part in parts.items()
     )

@@ -9,11 +9,11 @@ from __future__ import annotations
 import contextlib
 import fcntl
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from ranklift.events.files import EventFiles, parquet_of
-from ranklift.events.journal import Chunk, ParquetFile
+from ranklift.events.journal import Chunk, Journal, ParquetFile
 from ranklift.events.rows import Frame, decode
 
 LOCK_NAME = "lock"
@@ -31,6 +31,20 @@ def exclusive(folder: Path) -> Iterator[None]:
     with (folder / LOCK_NAME).open("wb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def move_rows(
+    journal: Journal,
+    files: EventFiles,
+    publish: Callable[[Chunk, Sequence[ParquetFile]], None],
+) -> None:
+    """Move what the journal holds now to files, which `publish` makes valid, chunk by chunk.
+
+    The caller holds the folder's lock.
+    """
+    last = journal.last_seq()
+    while chunk := journal.oldest(last, CHUNK_ROWS, CHUNK_CHARACTERS):
+        publish(chunk, write_files(files, chunk))
 
 
 def write_files(files: EventFiles, chunk: Chunk) -> tuple[ParquetFile, ...]:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -15,13 +16,14 @@ import structlog
 
 from ranklift.events.admission import RecordEvents, RecordPage, RecordPageOf
 from ranklift.events.compaction import compact, delete_obsolete
-from ranklift.events.export import CHUNK_CHARACTERS, CHUNK_ROWS, exclusive, write_files
+from ranklift.events.export import exclusive, move_rows
 from ranklift.events.files import EventFiles, LocalFiles, sweep, sync_folder
 from ranklift.events.journal import FOLDER_NAME, Chunk, Journal, ParquetFile
 from ranklift.events.known import cutoff
 from ranklift.events.manifest import Manifest
 from ranklift.events.pending import Pending, Recorded
 from ranklift.events.recent import RecentDocuments
+from ranklift.events.retention import retain_files
 from ranklift.events.values import Document, Page
 from ranklift.events.writer import Writer
 from ranklift.v1.requests import Texts
@@ -35,6 +37,18 @@ EXPORT_EVENTS = 50_000
 def utc_now() -> datetime:
     """Return the server's clock."""
     return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How many days before today are kept.
+
+    `dropped` is told the first of them (YYYY-MM-DD), again and again: nothing that was made of
+    earlier events may stay either.
+    """
+
+    days: int
+    dropped: Callable[[str], None]
 
 
 class EventLog:
@@ -53,8 +67,10 @@ class EventLog:
         export_events: int,
         now: Callable[[], datetime],
         files: EventFiles | None = None,
+        retention: Retention | None = None,
     ) -> None:
         self._folder = folder
+        self._retention = retention
         self._files = files or LocalFiles(folder)
         self._writer = writer
         self._export_interval = export_interval
@@ -75,11 +91,12 @@ class EventLog:
         export_events: int = EXPORT_EVENTS,
         now: Callable[[], datetime] = utc_now,
         files: EventFiles | None = None,
+        retention: Retention | None = None,
     ) -> Self:
         """Open the log under `home`, and make it when there is none.
 
         `now` says when something was recorded, which decides how long it takes events. `files` is
-        where Parquet files go, if not under the home.
+        where Parquet files go, if not under the home. Without `retention` all days are kept.
 
         Raises:
             NotReady: the journal is of another version of ranklift, or no journal.
@@ -94,6 +111,7 @@ class EventLog:
             export_events=export_events,
             now=now,
             files=place,
+            retention=retention,
         )
 
     async def __aenter__(self) -> Self:
@@ -171,7 +189,7 @@ class EventLog:
         await asyncio.to_thread(self._export)
 
     async def tidy(self) -> None:
-        """Merge small files, and delete those that were replaced and that no reader holds.
+        """Drop old days, merge small files, and delete those that no reader holds any more.
 
         Raises:
             OSError, sqlite3.OperationalError: no room. Nothing is lost or half done.
@@ -216,13 +234,12 @@ class EventLog:
 
     def _export(self) -> None:
         with exclusive(self._folder), contextlib.closing(Journal.open(self._folder)) as journal:
-            last = journal.last_seq()
-            while chunk := journal.oldest(last, CHUNK_ROWS, CHUNK_CHARACTERS):
-                files = write_files(self._files, chunk)
-                # The writer's thread publishes: it never has to compete with itself for the lock.
-                self._writer.run(self._publication(chunk, files)).result()
+            move_rows(journal, self._files, self._publish)
 
     def _tidy(self) -> None:
+        if self._retention is not None:
+            done = retain_files(self._folder, self._files, self._retention.days, self._now)
+            self._retention.dropped(done.first)
         compact(
             self._folder,
             self._files,
@@ -232,8 +249,10 @@ class EventLog:
         )
         delete_obsolete(self._folder, self._files, self._now)
 
-    def _publication(self, chunk: Chunk, files: Sequence[ParquetFile]) -> Callable[[Journal], None]:
-        return lambda journal: journal.publish(chunk, files, cutoff(self._now()))
+    def _publish(self, chunk: Chunk, files: Sequence[ParquetFile]) -> None:
+        since = cutoff(self._now())
+        # The writer's thread publishes: it never has to compete with itself for the lock.
+        self._writer.run(lambda journal: journal.publish(chunk, files, since)).result()
 
 
 def _open_journal(folder: Path, files: EventFiles) -> Journal:

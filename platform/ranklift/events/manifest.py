@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ranklift.events.journal import Journal, ParquetFile
+from ranklift.events.journal import Chunk, Journal, ParquetFile
+from ranklift.events.known import identity
 
 _TABLES = (
     # Files that are replaced or dropped, and the second from which they may be deleted.
@@ -25,6 +26,10 @@ _TABLES = (
         subject TEXT NOT NULL,
         counts TEXT NOT NULL
     ) STRICT""",
+    """CREATE TABLE IF NOT EXISTS facts (
+        name TEXT PRIMARY KEY,
+        value TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID""",
 )
 
 
@@ -48,7 +53,7 @@ class Manifest:
         self._journal = journal
         self._connection = journal.connection
         (tables,) = self._connection.execute(
-            "SELECT count(*) FROM sqlite_schema WHERE name IN ('obsolete', 'removals')"
+            "SELECT count(*) FROM sqlite_schema WHERE name IN ('obsolete', 'removals', 'facts')"
         ).fetchone()
         if tables < len(_TABLES):
             with journal.transaction():
@@ -87,6 +92,41 @@ class Manifest:
         self._connection.executemany(
             "DELETE FROM obsolete WHERE path = ?", ((path,) for path in paths)
         )
+
+    def hasten(self, dates: Iterable[str]) -> None:
+        """Let the obsolete files of some dates be deleted at once; within a transaction."""
+        self._connection.executemany(
+            "UPDATE obsolete SET due = 0 WHERE path LIKE ?", ((f"%/date={day}/%",) for day in dates)
+        )
+
+    def drop_rows(self, chunk: Chunk) -> None:
+        """Drop the rows of a chunk from the journal; within a transaction."""
+        self._connection.execute(
+            "DELETE FROM rows WHERE seq BETWEEN ? AND ?", (chunk.first, chunk.last)
+        )
+
+    def close_pages(self, impression_ids: Sequence[str]) -> None:
+        """Let some pages take no more events, as if they had never been; within a transaction."""
+        keys = ((identity("page", name),) for name in impression_ids)
+        self._connection.executemany("DELETE FROM shown WHERE identity = ?", keys)
+        self._connection.execute(
+            "DELETE FROM clicked WHERE impression_id IN (SELECT value FROM json_each(?))",
+            (json.dumps(impression_ids),),
+        )
+
+    def close_days(self, before: str) -> None:
+        """Let the pages of all days before one take no more events; within a transaction."""
+        self._connection.execute("DELETE FROM shown WHERE date < ?", (before,))
+        self._connection.execute("DELETE FROM clicked WHERE date < ?", (before,))
+
+    def fact(self, name: str) -> str | None:
+        """Return what is kept of the log under a name."""
+        row = self._connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def set_fact(self, name: str, value: str) -> None:
+        """Keep something of the log under a name; within a transaction."""
+        self._connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
 
     def record(self, removal: Removal) -> None:
         """Keep for good that something was removed; within a transaction."""
