@@ -27,6 +27,7 @@ from ranklift.events.log import EventLog, utc_now
 from ranklift.events.manifest import Manifest
 from ranklift.events.pending import PendingClick, PendingDwell
 from ranklift.events.rows import shadow_row
+from ranklift.events.snapshot import read_snapshot
 from ranklift.events.values import Document, Page, PageAssignment, ShadowScores
 from ranklift.v1.errors import NotFound, Overloaded
 
@@ -108,12 +109,28 @@ def traces(home: Path, text: str) -> set[str]:
     return found
 
 
+def leave_in_free_pages(connection: sqlite3.Connection, text: str) -> None:
+    """Delete rows as a SQLite does that was built without SECURE_DELETE."""
+    for statement in (
+        "PRAGMA secure_delete = OFF",
+        "CREATE TABLE gone (body TEXT)",
+        f"INSERT INTO gone VALUES ('{text * 1_000}')",
+        "DROP TABLE gone",
+    ):
+        connection.execute(statement)
+        connection.commit()
+    connection.execute("PRAGMA wal_checkpoint").fetchone()
+
+
 def test_nothing_of_the_unit_is_left_in_any_file(tmp_path: Path, make_page: MakePage) -> None:
     fill(tmp_path, make_page)
     folder, files = tmp_path / FOLDER_NAME, LocalFiles(tmp_path / FOLDER_NAME)
+    for file in read_snapshot(folder).files:  # what a merge that died would leave
+        orphan = folder / file.path.replace(".parquet", "-orphan.parquet")
+        orphan.write_bytes((folder / file.path).read_bytes())
     reader = sqlite3.connect(folder / "journal.db")  # keeps the write-ahead log alive
     with contextlib.closing(reader):
-        reader.execute("SELECT count(*) FROM rows").fetchone()
+        leave_in_free_pages(reader, UNIT)
         assert traces(tmp_path, UNIT) >= {".db", ".parquet"}
         assert count(folder, files, UNIT) == COUNTS
         assert forget(folder, files, UNIT, utc_now) == COUNTS
