@@ -29,13 +29,33 @@ class RecordedLog:
     files: EventFiles
 
 
+def place_of(name: str, settings: Settings) -> EventFiles:
+    """Return the files at a folder or an fsspec URL.
+
+    Raises:
+        InvalidRequest: no such kind of place, or its library is not installed.
+    """
+    from ranklift.events.files import LocalFiles
+    from ranklift.events.object_files import ObjectFiles
+
+    if "://" not in name:
+        return LocalFiles(Path(name))
+    return ObjectFiles.at(name, settings.events.storage_options)
+
+
+def files_of(settings: Settings) -> EventFiles:
+    """Return where the Parquet files of the installation's event log lie."""
+    from ranklift.events.journal import FOLDER_NAME
+
+    return place_of(settings.events.url or str(settings.home / FOLDER_NAME), settings)
+
+
 def log_of(settings: Settings) -> RecordedLog:
     """Return the installation's event log.
 
     Raises:
         NotReady: nothing was ever recorded.
     """
-    from ranklift.events.files import LocalFiles
     from ranklift.events.journal import FILE_NAME, FOLDER_NAME
 
     folder = settings.home / FOLDER_NAME
@@ -43,7 +63,17 @@ def log_of(settings: Settings) -> RecordedLog:
         raise NotReady.of(
             "home", f"no event log in {folder}; record something, or name another --home"
         )
-    return RecordedLog(folder, LocalFiles(folder))
+    return RecordedLog(folder, files_of(settings))
+
+
+def new_log_of(settings: Settings) -> RecordedLog:
+    """Return the installation's event log, made when there is none."""
+    from ranklift.events.journal import FOLDER_NAME
+    from ranklift.events.log import open_journal
+
+    log = RecordedLog(settings.home / FOLDER_NAME, files_of(settings))
+    open_journal(log.folder, log.files).close()
+    return log
 
 
 def kept_sums(settings: Settings) -> Path:

@@ -32,6 +32,14 @@ class EventFiles(Protocol):
             OSError: no room, or no way to the place.
         """
 
+    def read(self, path: str) -> bytes:
+        """Return what a file holds.
+
+        Raises:
+            FileNotFoundError: it is not there.
+            OSError: no way to the place.
+        """
+
     def scan(self, paths: Sequence[str], frame: Frame) -> pl.LazyFrame:
         """Return the rows of at least one file of a frame, read when they are collected."""
 
@@ -72,6 +80,9 @@ class LocalFiles:
         # The new name, and the names of the folders that may be new too.
         for parent in (target.parent, target.parent.parent, self.folder):
             sync_folder(parent)
+
+    def read(self, path: str) -> bytes:
+        return (self.folder / path).read_bytes()
 
     def scan(self, paths: Sequence[str], frame: Frame) -> pl.LazyFrame:
         # A home may be called "a[b]*", and dates in the path are no column.

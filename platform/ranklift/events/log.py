@@ -103,7 +103,7 @@ class EventLog:
         """
         folder = home / FOLDER_NAME
         place = files or LocalFiles(folder)
-        writer = Writer(await asyncio.to_thread(_open_journal, folder, place), now)
+        writer = Writer(await asyncio.to_thread(open_journal, folder, place), now)
         return cls(
             folder,
             writer,
@@ -255,7 +255,12 @@ class EventLog:
         self._writer.run(lambda journal: journal.publish(chunk, files, since)).result()
 
 
-def _open_journal(folder: Path, files: EventFiles) -> Journal:
+def open_journal(folder: Path, files: EventFiles) -> Journal:
+    """Open the journal of an events folder, made when there is none, and sweep its files.
+
+    Raises:
+        NotReady: the journal is of another version of ranklift, or no journal.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     sync_folder(folder.parent)
     with exclusive(folder):

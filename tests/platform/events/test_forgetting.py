@@ -111,14 +111,12 @@ def traces(home: Path, text: str) -> set[str]:
 
 def leave_in_free_pages(connection: sqlite3.Connection, text: str) -> None:
     """Delete rows as a SQLite does that was built without SECURE_DELETE."""
-    for statement in (
-        "PRAGMA secure_delete = OFF",
-        "CREATE TABLE gone (body TEXT)",
-        f"INSERT INTO gone VALUES ('{text * 1_000}')",
-        "DROP TABLE gone",
-    ):
-        connection.execute(statement)
-        connection.commit()
+    connection.execute("PRAGMA secure_delete = OFF")
+    connection.execute("CREATE TABLE gone (body TEXT)")
+    connection.execute("INSERT INTO gone VALUES (?)", (text * 1_000,))
+    connection.commit()
+    connection.execute("DROP TABLE gone")
+    connection.commit()
     connection.execute("PRAGMA wal_checkpoint").fetchone()
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated
 
 import typer
 
+from ranklift.cli.events.archive import told
 from ranklift.cli.options import Home
 from ranklift.cli.output import out
 
@@ -27,12 +27,8 @@ def forget(
     log = log_of(settings)
     if not yes:
         found = forgetting.count(log.folder, log.files, unit)
-        out.print(f"{_told(found)} would be removed; add --yes to remove them for good")
+        out.print(f"{told(found)} would be removed; add --yes to remove them for good")
         return
     removed = forgetting.forget(log.folder, log.files, unit, utc_now)
     drop_kept(kept_sums(settings))
-    out.print(f"{_told(removed)} removed; reports add up past days anew")
-
-
-def _told(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{count:,} {frame}" for frame, count in counts.items())
+    out.print(f"{told(removed)} removed; reports add up past days anew")
