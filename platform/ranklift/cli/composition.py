@@ -14,7 +14,7 @@ from sqlalchemy import make_url
 from ranklift.settings import Settings
 from ranklift.store.database import upgrade
 from ranklift.store.registry import Registry, open_registry
-from ranklift.v1.errors import NotReady
+from ranklift.v1.errors import InvalidRequest, NotReady
 
 if TYPE_CHECKING:
     from ranklift.events.files import EventFiles
@@ -44,10 +44,24 @@ def place_of(name: str, settings: Settings) -> EventFiles:
 
 
 def files_of(settings: Settings) -> EventFiles:
-    """Return where the Parquet files of the installation's event log lie."""
-    from ranklift.events.journal import FOLDER_NAME
+    """Return where the Parquet files of the installation's event log lie.
 
-    return place_of(settings.events.url or str(settings.home / FOLDER_NAME), settings)
+    Raises:
+        InvalidRequest: at no such place, or its library is not installed.
+    """
+    from ranklift.events.files import LocalFiles
+    from ranklift.events.journal import FOLDER_NAME
+    from ranklift.events.object_files import ObjectFiles
+
+    url = settings.events.url
+    if not url:
+        return LocalFiles(settings.home / FOLDER_NAME)
+    if "://" not in url or url.startswith(("file://", "local://")):
+        # fsspec does not wait for a local disk, and "recorded" means on it.
+        raise InvalidRequest.of(
+            "events.url", f'is "{url}"; name object storage, or nothing for files under the home'
+        )
+    return ObjectFiles.at(url, settings.events.storage_options)
 
 
 def log_of(settings: Settings) -> RecordedLog:
@@ -63,7 +77,7 @@ def log_of(settings: Settings) -> RecordedLog:
         raise NotReady.of(
             "home", f"no event log in {folder}; record something, or name another --home"
         )
-    return RecordedLog(folder, files_of(settings))
+    return new_log_of(settings)
 
 
 def new_log_of(settings: Settings) -> RecordedLog:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from ranklift.cli.composition import registry_of, retention_of
+from ranklift.cli.composition import files_of, registry_of, retention_of
 from ranklift.settings import Settings
 from ranklift.store.registry import Registry
 from ranklift.store.values import ModelRef, RegisteredExperiment
@@ -125,10 +125,12 @@ async def gateway(settings: Settings) -> AsyncIterator[Hosted]:
         )
         tracing = stack.enter_context(traced(settings.telemetry.otlp_endpoint, "ranklift-gateway"))
         registry = stack.enter_context(registry_of(settings))
+        files = files_of(settings)
         events = await stack.enter_async_context(
             await EventLog.open(
                 settings.home,
                 export_interval=timedelta(seconds=settings.events.export_seconds),
+                files=files,
                 retention=retention_of(settings),
             )
         )
@@ -161,7 +163,7 @@ async def gateway(settings: Settings) -> AsyncIterator[Hosted]:
             registered: RegisteredExperiment, start: datetime | None, end: datetime | None
         ) -> LiftReport:
             events.flush()  # whoever asks for a report has seen the pages that were answered
-            return report_of_home(settings.home, registered, start, end)
+            return report_of_home(settings.home, registered, start, end, files=files)
 
         lift = LiftServicer(registry.experiments, report)
         retraining = RetrainingServicer(registry.schedules, registry.runs)

@@ -47,7 +47,7 @@ def write_archive(
     counts: Counter[str] = Counter(dict.fromkeys(SCHEMAS, 0))
     cut = start is not None or end is not None
     shown: set[str] = set()
-    days = sorted(by_date(read_snapshot(folder)).items())
+    days = sorted(by_date(read_snapshot(folder, files.url)).items())
     for date, day in days:
         frames = window(frames_of(files, day), start, end)
         if cut:

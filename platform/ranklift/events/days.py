@@ -44,7 +44,7 @@ def read_event_days(home: Path, files: EventFiles | None = None) -> tuple[EventD
     """
     folder = home / FOLDER_NAME
     place = files or LocalFiles(folder)
-    snapshot = read_snapshot(folder)
+    snapshot = read_snapshot(folder, place.url)
     filed, rows = defaultdict(list), defaultdict(list)
     for file in snapshot.files:
         filed[file.date].append(file)

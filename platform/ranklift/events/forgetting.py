@@ -49,7 +49,7 @@ class _Rewriting:
 
 def count(folder: Path, files: EventFiles, unit: str) -> Mapping[str, int]:
     """Return how many rows of each frame belong to a unit now."""
-    frames = frames_of(files, read_snapshot(folder))
+    frames = frames_of(files, read_snapshot(folder, files.url))
     ids = frames.pages.filter(_belongs_to(unit)).select("impression_id").collect()
     counts = {"pages": ids.height}
     for name in _FRAMES[1:]:

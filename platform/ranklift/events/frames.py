@@ -40,7 +40,8 @@ def read_events(home: Path, files: EventFiles | None = None) -> EventFrames:
         NotReady: the journal is of another version of ranklift, or no journal.
     """
     folder = home / FOLDER_NAME
-    return frames_of(files or LocalFiles(folder), read_snapshot(folder))
+    place = files or LocalFiles(folder)
+    return frames_of(place, read_snapshot(folder, place.url))
 
 
 def frames_of(files: EventFiles, snapshot: Snapshot) -> EventFrames:

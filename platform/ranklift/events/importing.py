@@ -142,7 +142,7 @@ def _keys(frame: Frame, rows: pl.DataFrame) -> Sequence[bytes]:
 
 
 def _page_ids(folder: Path, files: EventFiles, date: str) -> pl.Series:
-    snapshot = read_snapshot(folder)
+    snapshot = read_snapshot(folder, files.url)
     day = Snapshot(
         tuple(file for file in snapshot.files if file.date == date and file.frame == "pages"),
         tuple(row for row in snapshot.rows if row.date == date and row.frame == "pages"),

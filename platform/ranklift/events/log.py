@@ -22,6 +22,7 @@ from ranklift.events.journal import FOLDER_NAME, Chunk, Journal, ParquetFile
 from ranklift.events.known import cutoff
 from ranklift.events.manifest import Manifest
 from ranklift.events.pending import Pending, Recorded
+from ranklift.events.places import take_place
 from ranklift.events.recent import RecentDocuments
 from ranklift.events.retention import retain_files
 from ranklift.events.values import Document, Page
@@ -259,11 +260,18 @@ def open_journal(folder: Path, files: EventFiles) -> Journal:
     """Open the journal of an events folder, made when there is none, and sweep its files.
 
     Raises:
-        NotReady: the journal is of another version of ranklift, or no journal.
+        NotReady: the journal is of another version of ranklift, or no journal; or its files lie
+            elsewhere, or those of another log there.
+        OSError: no way to the place of the files.
     """
     folder.mkdir(parents=True, exist_ok=True)
     sync_folder(folder.parent)
     with exclusive(folder):
         journal = Journal.open(folder)
-        sweep(files, Manifest(journal).named())
+        try:
+            take_place(journal, files)
+            sweep(files, Manifest(journal).named())
+        except BaseException:
+            journal.close()
+            raise
     return journal
