@@ -84,10 +84,15 @@ class TelemetrySettings(_Section):
 class EventSettings(_Section):
     """The event log. Recorded events move into Parquet files every `export_seconds`. With
     `durability` "strict" a page is on disk before the user is answered, with "prompt" within
-    100 ms after; events are on disk before they are acknowledged either way."""
+    100 ms after; events are on disk before they are acknowledged either way. Days that are more
+    than `retention_days` old are dropped whole; 0 keeps all. The Parquet files lie under the home,
+    or at `url`, e.g. s3://bucket/prefix; `storage_options` go to its fsspec file system."""
 
     export_seconds: float = Field(default=60.0, gt=0)
     durability: Literal["prompt", "strict"] = "prompt"
+    retention_days: int = Field(default=0, ge=0)
+    url: str = ""
+    storage_options: dict[str, Any] = Field(default_factory=dict)
 
 
 class RampSettings(_Section):

@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from ranklift.cli import bench, db, experiment, forecast, layer, ramp, retrain, serve, train
+from ranklift.cli import bench, db, events, experiment, forecast, layer, ramp, retrain, serve, train
 from ranklift.cli.demo import demo as demo_command
 from ranklift.cli.evaluate import evaluate as evaluate_command
 from ranklift.cli.lift import lift
@@ -44,6 +44,7 @@ def command() -> typer.Typer:
     app.add_typer(experiment.app, name="experiment")
     app.add_typer(layer.app, name="layer")
     app.add_typer(ramp.app, name="ramp")
+    app.add_typer(events.app, name="events")
     app.add_typer(forecast.app, name="forecast")
     app.add_typer(train.app, name="train")
     app.add_typer(retrain.app, name="retrain")

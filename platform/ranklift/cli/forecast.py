@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from ranklift.lift.forecasts import Score
     from ranklift.lift.offpolicy.estimate import Estimate, Fit
+    from ranklift.settings import Settings
     from ranklift.store.forecasts import Forecast
     from ranklift.store.registry import Registry
 
@@ -86,7 +87,7 @@ def make(
     settings = load_settings(home=home)
     with registry_of(settings) as registry:
         unit = registry.experiments.get(experiment).experiment.unit
-        frame = _events(settings.home, metric, unit) if log is None else _parquet("log", log)
+        frame = _events(settings, metric, unit) if log is None else _parquet("log", log)
         pages, target = read(frame, _parquet("rankings", rankings), metric=metric)
         found = estimate(
             ESTIMATORS[estimator], pages, target, fit=_fit(click_model, examination), clip=clip
@@ -110,7 +111,7 @@ def list_(
 
     settings = load_settings(home=home)
     with registry_of(settings) as registry:
-        scores = _scores(registry, settings.home, experiment)
+        scores = _scores(registry, settings, experiment)
     if not scores:
         out.print("no forecasts yet")
         return
@@ -129,11 +130,12 @@ def list_(
         out.print(table)
 
 
-def _events(home: Path, metric: str, unit: str) -> pl.DataFrame:
+def _events(settings: Settings, metric: str, unit: str) -> pl.DataFrame:
+    from ranklift.cli.composition import files_of
     from ranklift.events.frames import read_events
     from ranklift.lift.offpolicy.read import of_events
 
-    events = read_events(home)
+    events = read_events(settings.home, files_of(settings))
     return of_events(events.pages, events.clicks, events.dwells, metric=metric, unit=f"{unit}_id")
 
 
@@ -212,7 +214,8 @@ def _facts(found: Estimate) -> Table:
     return facts
 
 
-def _scores(registry: Registry, home: Path, experiment: str) -> tuple[Score, ...]:
+def _scores(registry: Registry, settings: Settings, experiment: str) -> tuple[Score, ...]:
+    from ranklift.cli.composition import files_of
     from ranklift.events.frames import read_events
     from ranklift.lift.experiment import lift_report
     from ranklift.lift.forecasts import score
@@ -220,9 +223,12 @@ def _scores(registry: Registry, home: Path, experiment: str) -> tuple[Score, ...
 
     recorded = registry.forecasts.list(experiment)
     reports = []
+    files = files_of(settings)
     for name in sorted({one.forecast.experiment for one in recorded}):
         try:
-            reports.append(lift_report(registry.experiments.get(name), read_events(home)))
+            reports.append(
+                lift_report(registry.experiments.get(name), read_events(settings.home, files))
+            )
         except NotReady:
             continue  # no page yet: `score` says so of its forecasts
     return score(recorded, reports)

@@ -9,6 +9,7 @@ from pathlib import Path
 import grpc
 
 from ranklift.cli.collections import judged_ground
+from ranklift.cli.composition import files_of
 from ranklift.events.frames import read_events
 from ranklift.rankers.artefacts import digest_of, load_ranker, load_version, read_manifest
 from ranklift.rankers.base import RankingList, Text, score_texts
@@ -50,7 +51,7 @@ def retraining(run_id: str, settings: Settings, registry: Registry, progress: Pr
     return run_retraining(
         run_id,
         registry=registry,
-        events=lambda: read_events(settings.home),
+        events=lambda: read_events(settings.home, files_of(settings)),
         trainer=RankerTrainer(
             settings.retrain, settings.home / "cache", {each.query for each in judged}
         ),

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ranklift.events.files import EventFiles
 from ranklift.events.frames import EventFrames, read_events
 from ranklift.rankers.base import ClickedText, Text
 from ranklift.v1.errors import NotReady
 
 
-def logged_clicks(home: Path) -> list[ClickedText]:
+def logged_clicks(home: Path, files: EventFiles | None = None) -> list[ClickedText]:
     """Return every click of an installation's log whose document's text is known.
+
+    `files` is where the log's files lie, if not under the home.
 
     Raises:
         NotReady: there is none.
     """
-    clicks = clicked_texts(read_events(home))
+    clicks = clicked_texts(read_events(home, files))
     if not clicks:
         raise NotReady.of("home", f'the log under "{home}" holds no clicks; serve some traffic')
     return clicks

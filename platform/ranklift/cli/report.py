@@ -22,7 +22,7 @@ def report(
 
     Example: `ranklift report title-boost --format html --output title-boost.html`
     """
-    from ranklift.cli.composition import registry_of
+    from ranklift.cli.composition import files_of, registry_of
     from ranklift.cli.reporting import report_of_home
     from ranklift.settings import load_settings
 
@@ -30,4 +30,4 @@ def report(
     settings = load_settings(home=home)
     with registry_of(settings) as registry:
         registered = registry.experiments.get(experiment)
-    write(report_of_home(settings.home, registered), style, output)
+    write(report_of_home(settings.home, registered, files=files_of(settings)), style, output)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ranklift.events.days import read_event_days
+from ranklift.events.files import EventFiles
 from ranklift.lift.experiment import refreshed_report
 from ranklift.lift.kept import KeptDays
 from ranklift.lift.values import LiftReport
@@ -19,17 +20,19 @@ def report_of_home(
     registered: RegisteredExperiment,
     start: datetime | None = None,
     end: datetime | None = None,
+    *,
+    files: EventFiles | None = None,
 ) -> LiftReport:
     """Return the report of an experiment on all that was recorded under `home` until now.
 
-    Sums of past days are kept in its cache.
+    Sums of past days are kept in its cache. `files` is where its log lies, if not there.
 
     Raises:
         InvalidRequest, NotReady: as `ranklift.lift.experiment.lift_report`.
     """
     return refreshed_report(
         registered,
-        read_event_days(home),
+        read_event_days(home, files),
         KeptDays(home / "cache" / "lift"),
         start=start,
         end=end,

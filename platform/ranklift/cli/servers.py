@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import structlog
 from sqlalchemy import make_url
 
-from ranklift.cli.composition import registry_of
+from ranklift.cli.composition import files_of, registry_of, retention_of
 from ranklift.settings import Settings
 from ranklift.store.database import check_schema
 from ranklift.store.registry import Registry
@@ -139,9 +139,13 @@ async def gateway(settings: Settings) -> AsyncIterator[Hosted]:
         registry = stack.enter_context(
             registry_of(settings, may_be_down=await asyncio.to_thread(kept.load) is not None)
         )
+        files = files_of(settings)
         events = await stack.enter_async_context(
             await EventLog.open(
-                settings.home, export_interval=timedelta(seconds=settings.events.export_seconds)
+                settings.home,
+                export_interval=timedelta(seconds=settings.events.export_seconds),
+                files=files,
+                retention=retention_of(settings),
             )
         )
         upstreams = Upstreams(
@@ -178,7 +182,7 @@ async def gateway(settings: Settings) -> AsyncIterator[Hosted]:
             registered: RegisteredExperiment, start: datetime | None, end: datetime | None
         ) -> LiftReport:
             events.flush()  # whoever asks for a report has seen the pages that were answered
-            return report_of_home(settings.home, registered, start, end)
+            return report_of_home(settings.home, registered, start, end, files=files)
 
         lift = LiftServicer(registry.experiments, report)
         retraining = RetrainingServicer(registry.schedules, registry.runs)

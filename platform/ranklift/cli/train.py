@@ -59,13 +59,14 @@ def cpt(
     home: Home = None,
 ) -> None:
     """Pre-train a small decoder from scratch on the log's clicks: query -> clicked document."""
+    from ranklift.cli.composition import files_of
     from ranklift.cli.logged_clicks import logged_clicks
     from ranklift.rankers.backbones import TINY_DECODER, new_decoder
     from ranklift.rankers.tokenizers import train_tokenizer
     from ranklift.rankers.training.cpt import CptOptions, pretrain
 
     with _installation(home) as (settings, _):
-        clicks = logged_clicks(settings.home)
+        clicks = logged_clicks(settings.home, files_of(settings))
     tokenizer = train_tokenizer((f"{c.query} {c.document.body}" for c in clicks), vocabulary)
     options = CptOptions(steps=steps, seed=seed, max_tokens=max_tokens)
     decoder = new_decoder(TINY_DECODER, tokenizer, max_tokens, seed=seed)

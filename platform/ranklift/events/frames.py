@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
+from ranklift.events.files import EventFiles, LocalFiles
 from ranklift.events.journal import FOLDER_NAME
 from ranklift.events.rows import SCHEMAS, Frame, decode
 from ranklift.events.snapshot import Snapshot, read_snapshot
@@ -27,8 +28,10 @@ class EventFrames:
     shadows: pl.LazyFrame = field(default_factory=lambda: pl.LazyFrame(schema=SCHEMAS["shadows"]))
 
 
-def read_events(home: Path) -> EventFrames:
+def read_events(home: Path, files: EventFiles | None = None) -> EventFrames:
     """Return all that was recorded under `home` until now; empty frames when nothing was.
+
+    `files` is where its files lie, if not under the home.
 
     The frames belong to one instant, also while other processes write. Parquet is scanned
     when a frame is collected; what is not in Parquet yet is in memory.
@@ -37,17 +40,18 @@ def read_events(home: Path) -> EventFrames:
         NotReady: the journal is of another version of ranklift, or no journal.
     """
     folder = home / FOLDER_NAME
-    return frames_of(folder, read_snapshot(folder))
+    place = files or LocalFiles(folder)
+    return frames_of(place, read_snapshot(folder, place.url))
 
 
-def frames_of(folder: Path, snapshot: Snapshot) -> EventFrames:
-    """Return the frames of what a snapshot of an events folder holds."""
+def frames_of(files: EventFiles, snapshot: Snapshot) -> EventFrames:
+    """Return the frames of what a snapshot holds, with its files in `files`."""
     return EventFrames(
-        pages=_frame(folder, snapshot, "pages"),
-        clicks=_frame(folder, snapshot, "clicks"),
-        dwells=_frame(folder, snapshot, "dwells"),
-        documents=_frame(folder, snapshot, "documents"),
-        shadows=_frame(folder, snapshot, "shadows"),
+        pages=_frame(files, snapshot, "pages"),
+        clicks=_frame(files, snapshot, "clicks"),
+        dwells=_frame(files, snapshot, "dwells"),
+        documents=_frame(files, snapshot, "documents"),
+        shadows=_frame(files, snapshot, "shadows"),
     )
 
 
@@ -73,17 +77,7 @@ def window(
     )
 
 
-def _frame(folder: Path, snapshot: Snapshot, frame: Frame) -> pl.LazyFrame:
+def _frame(files: EventFiles, snapshot: Snapshot, frame: Frame) -> pl.LazyFrame:
     recent = decode(frame, [row.body for row in snapshot.rows if row.frame == frame]).lazy()
-    files = [folder / file.path for file in snapshot.files if file.frame == frame]
-    if not files:
-        return recent
-    # A home may be called "a[b]*", and dates in the path are no column.
-    older = pl.scan_parquet(
-        files,
-        schema=SCHEMAS[frame],
-        glob=False,
-        hive_partitioning=False,
-        missing_columns="insert",  # files of an older ranklift
-    )
-    return pl.concat([older, recent])
+    paths = [file.path for file in snapshot.files if file.frame == frame]
+    return pl.concat([files.scan(paths, frame), recent]) if paths else recent

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
+from ranklift.events.files import sync_folder
 from ranklift.events.known import Clicked, Known, Mentions, Shown
 from ranklift.events.rows import Frame, Row
 from ranklift.v1.errors import NotReady
@@ -74,6 +74,11 @@ class ParquetFile:
 
     path: str
     frame: Frame
+
+    @property
+    def date(self) -> str:
+        """The date (YYYY-MM-DD) in "pages/date=2025-03-01/...parquet"."""
+        return self.path.split("/")[1].removeprefix("date=")
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,12 +260,3 @@ def schema_version(connection: sqlite3.Connection, path: Path) -> int:
         f"{path} has schema version {version}, this ranklift knows version {SCHEMA_VERSION}; "
         "use the ranklift that wrote it, or another RANKLIFT_HOME",
     )
-
-
-def sync_folder(folder: Path) -> None:
-    """Put the names of new files on disk, not only their contents."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -14,11 +15,16 @@ from typing import Self
 import structlog
 
 from ranklift.events.admission import RecordEvents, RecordPage, RecordPageOf
-from ranklift.events.export import CHUNK_CHARACTERS, CHUNK_ROWS, exclusive, sweep, write_files
-from ranklift.events.journal import FOLDER_NAME, Chunk, Journal, ParquetFile, sync_folder
+from ranklift.events.compaction import compact, delete_obsolete
+from ranklift.events.export import exclusive, move_rows
+from ranklift.events.files import EventFiles, LocalFiles, sweep, sync_folder
+from ranklift.events.journal import FOLDER_NAME, Chunk, Journal, ParquetFile
 from ranklift.events.known import cutoff
+from ranklift.events.manifest import Manifest
 from ranklift.events.pending import Pending, Recorded
+from ranklift.events.places import take_place
 from ranklift.events.recent import RecentDocuments
+from ranklift.events.retention import retain_files
 from ranklift.events.values import Document, Page
 from ranklift.events.writer import Writer
 from ranklift.v1.requests import Texts
@@ -32,6 +38,18 @@ EXPORT_EVENTS = 50_000
 def utc_now() -> datetime:
     """Return the server's clock."""
     return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How many days before today are kept.
+
+    `dropped` is told the first of them (YYYY-MM-DD), again and again: nothing that was made of
+    earlier events may stay either.
+    """
+
+    days: int
+    dropped: Callable[[str], None]
 
 
 class EventLog:
@@ -49,8 +67,12 @@ class EventLog:
         export_interval: timedelta,
         export_events: int,
         now: Callable[[], datetime],
+        files: EventFiles | None = None,
+        retention: Retention | None = None,
     ) -> None:
         self._folder = folder
+        self._retention = retention
+        self._files = files or LocalFiles(folder)
         self._writer = writer
         self._export_interval = export_interval
         self._export_events = export_events
@@ -69,22 +91,28 @@ class EventLog:
         export_interval: timedelta = EXPORT_INTERVAL,
         export_events: int = EXPORT_EVENTS,
         now: Callable[[], datetime] = utc_now,
+        files: EventFiles | None = None,
+        retention: Retention | None = None,
     ) -> Self:
         """Open the log under `home`, and make it when there is none.
 
-        `now` says when something was recorded, which decides how long it takes events.
+        `now` says when something was recorded, which decides how long it takes events. `files` is
+        where Parquet files go, if not under the home. Without `retention` all days are kept.
 
         Raises:
             NotReady: the journal is of another version of ranklift, or no journal.
         """
         folder = home / FOLDER_NAME
-        writer = Writer(await asyncio.to_thread(_open_journal, folder), now)
+        place = files or LocalFiles(folder)
+        writer = Writer(await asyncio.to_thread(open_journal, folder, place), now)
         return cls(
             folder,
             writer,
             export_interval=export_interval,
             export_events=export_events,
             now=now,
+            files=place,
+            retention=retention,
         )
 
     async def __aenter__(self) -> Self:
@@ -161,6 +189,14 @@ class EventLog:
         self._recorded_since_export = 0
         await asyncio.to_thread(self._export)
 
+    async def tidy(self) -> None:
+        """Drop old days, merge small files, and delete those that no reader holds any more.
+
+        Raises:
+            OSError, sqlite3.OperationalError: no room. Nothing is lost or half done.
+        """
+        await asyncio.to_thread(self._tidy)
+
     async def close(self) -> None:
         """Wait until everything is on disk, then release the files. Safe to call twice."""
         self._closing = True
@@ -191,23 +227,51 @@ class EventLog:
             except Exception:
                 # The rows are safe in the journal; the next export takes them along.
                 log.exception("export_failed")
+            try:
+                await self.tidy()
+            except Exception:
+                # The files are as they were; so is the wish to merge them.
+                log.exception("tidying_failed")
 
     def _export(self) -> None:
         with exclusive(self._folder), contextlib.closing(Journal.open(self._folder)) as journal:
-            last = journal.last_seq()
-            while chunk := journal.oldest(last, CHUNK_ROWS, CHUNK_CHARACTERS):
-                files = write_files(self._folder, chunk)
-                # The writer's thread publishes: it never has to compete with itself for the lock.
-                self._writer.run(self._publication(chunk, files)).result()
+            move_rows(journal, self._files, self._publish)
 
-    def _publication(self, chunk: Chunk, files: Sequence[ParquetFile]) -> Callable[[Journal], None]:
-        return lambda journal: journal.publish(chunk, files, cutoff(self._now()))
+    def _tidy(self) -> None:
+        if self._retention is not None:
+            done = retain_files(self._folder, self._files, self._retention.days, self._now)
+            self._retention.dropped(done.first)
+        compact(
+            self._folder,
+            self._files,
+            self._now,
+            run=lambda job: self._writer.run(job).result(),
+            stop=lambda: self._closing,
+        )
+        delete_obsolete(self._folder, self._files, self._now)
+
+    def _publish(self, chunk: Chunk, files: Sequence[ParquetFile]) -> None:
+        since = cutoff(self._now())
+        # The writer's thread publishes: it never has to compete with itself for the lock.
+        self._writer.run(lambda journal: journal.publish(chunk, files, since)).result()
 
 
-def _open_journal(folder: Path) -> Journal:
+def open_journal(folder: Path, files: EventFiles) -> Journal:
+    """Open the journal of an events folder, made when there is none, and sweep its files.
+
+    Raises:
+        NotReady: the journal is of another version of ranklift, or no journal; or its files lie
+            elsewhere, or those of another log there.
+        OSError: no way to the place of the files.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     sync_folder(folder.parent)
     with exclusive(folder):
         journal = Journal.open(folder)
-        sweep(folder, journal.files())
+        try:
+            take_place(journal, files)
+            sweep(files, Manifest(journal).named())
+        except BaseException:
+            journal.close()
+            raise
     return journal

@@ -14,6 +14,7 @@ from ranklift.events.journal import (
     list_files,
     schema_version,
 )
+from ranklift.events.places import check_place
 from ranklift.events.rows import Row
 
 
@@ -25,14 +26,17 @@ class Snapshot:
     rows: tuple[Row, ...]
 
 
-def read_snapshot(folder: Path) -> Snapshot:
+def read_snapshot(folder: Path, url: str = "") -> Snapshot:
     """Return the log of an events folder; nothing when there is no journal yet.
+
+    Its files lie at `url`, "" for the folder itself.
 
     One read transaction sees a row either in the journal or in a file, never in both or neither,
     however often other processes export meanwhile.
 
     Raises:
-        NotReady: the file is no journal, or has a schema that this version does not know.
+        NotReady: the file is no journal, or has a schema that this version does not know, or the
+            log's files lie elsewhere.
     """
     path = folder / FILE_NAME
     if not path.exists():
@@ -44,6 +48,7 @@ def read_snapshot(folder: Path) -> Snapshot:
         connection.execute("BEGIN")
         if schema_version(connection, path) == 0:
             return Snapshot((), ())
+        check_place(connection, url)
         files = list_files(connection)
         rows = connection.execute("SELECT frame, date, body FROM rows ORDER BY seq")
         return Snapshot(files, tuple(Row(*row) for row in rows))

@@ -73,6 +73,17 @@ class KeptDays:
         return made
 
 
+def drop_kept(folder: Path, before: str | None = None) -> None:
+    """Remove what is kept of all days before one (YYYY-MM-DD), or of all days.
+
+    Sums name units: they must not outlive the events that they were made of. Nothing else is lost,
+    since sums of days that are still in the log are made again.
+    """
+    for path in folder.rglob("*"):
+        if path.is_file() and (before is None or path.parent.name < before):
+            path.unlink(missing_ok=True)
+
+
 def _pack(frames: Frames) -> bytes:
     parts: dict[str, bytes] = {}
     for name, frame in frames.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
 import re
@@ -18,7 +19,10 @@ import polars as pl
 import pytest
 
 from ranklift.events.frames import read_events
+from ranklift.events.journal import Journal
 from ranklift.events.log import EventLog
+from ranklift.events.manifest import Manifest
+from ranklift.events.snapshot import read_snapshot
 
 HERE = Path(__file__).parent
 FRAMES = ("pages", "clicks", "dwells")
@@ -57,12 +61,17 @@ def assert_consistent(frames: dict[str, pl.DataFrame]) -> None:
 
 
 def assert_files_are_whole_and_valid(home: Path) -> None:
-    """What lies on disk after an opening is readable, and is what the frames read."""
-    files = [path for path in (home / "events").glob("*/date=*/*") if path.is_file()]
+    """What lies on disk after an opening is readable, and is what the frames read, or once was."""
+    folder = home / "events"
+    files = [path for path in folder.glob("*/date=*/*") if path.is_file()]
     assert {path.suffix for path in files} <= {".parquet"}
+    valid = {folder / file.path for file in read_snapshot(folder).files}
+    with contextlib.closing(Journal.open(folder)) as journal:
+        assert valid <= set(files) <= {folder / path for path in Manifest(journal).named()}
     rows: Counter[str] = Counter()
     for path in files:
-        rows[path.parent.parent.name] += pl.read_parquet(path, glob=False).height
+        height = pl.read_parquet(path, glob=False).height
+        rows[path.parent.parent.name] += height if path in valid else 0
     frames = read_events(home)
     for frame in ("pages", "clicks", "dwells", "documents"):
         assert getattr(frames, frame).collect().height == rows[frame]
@@ -123,6 +132,24 @@ def test_an_export_may_die_at_any_point(tmp_path: Path, read_all: ReadAll, point
         if path.suffix == ".tmp" or point == "renamed"
     ]
     assert bool(orphans) == (point != "published")
+    open_and_export(tmp_path)
+    assert_files_are_whole_and_valid(tmp_path)
+    assert sorted(read_all(tmp_path)["pages"]["impression_id"]) == expected
+
+
+@pytest.mark.parametrize("point", ["writing", "written", "renamed", "swapped", "deleting"])
+def test_a_compaction_may_die_at_any_point(tmp_path: Path, read_all: ReadAll, point: str) -> None:
+    expected = []
+    for prefix in ("a", "b"):  # the second one begins in what the first one left
+        child = subprocess.run(
+            [sys.executable, HERE / "compactor.py", tmp_path, prefix, point], check=False
+        )
+        assert child.returncode == -signal.SIGKILL
+        expected += [f"{prefix}{number}" for number in range(8)]
+        frames = read_all(tmp_path)
+        assert_consistent(frames)
+        assert sorted(frames["pages"]["impression_id"]) == expected
+        assert sorted(frames["clicks"]["impression_id"]) == expected
     open_and_export(tmp_path)
     assert_files_are_whole_and_valid(tmp_path)
     assert sorted(read_all(tmp_path)["pages"]["impression_id"]) == expected

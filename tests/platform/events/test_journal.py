@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ranklift.events.export import write_files
+from ranklift.events.files import LocalFiles
 from ranklift.events.frames import read_events
 from ranklift.events.journal import FILE_NAME, FOLDER_NAME, Chunk, Journal
 from ranklift.events.known import Known
@@ -78,7 +79,7 @@ def test_no_two_chunks_ever_have_a_file_name_in_common(folder: Path, journal: Jo
     for number in range(1, 4):
         append(journal, '{"document_id":"d"}')
         chunk = oldest(journal)
-        journal.publish(chunk, write_files(folder, chunk), recorded_since=0)
+        journal.publish(chunk, write_files(LocalFiles(folder), chunk), recorded_since=0)
         assert journal.oldest(100, 100, 100) is None
         assert len(list(folder.glob("documents/*/*.parquet"))) == number
 

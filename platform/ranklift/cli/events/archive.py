@@ -1,0 +1,70 @@
+"""`ranklift events export` and `ranklift events import`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ranklift.cli.options import Home
+from ranklift.cli.output import out
+
+if TYPE_CHECKING:
+    from ranklift.events.files import EventFiles
+    from ranklift.settings import Settings
+
+Place = Annotated[str, typer.Argument(help="A folder, or an fsspec URL like s3://bucket/prefix.")]
+Moment = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])]
+
+
+def export(
+    target: Place,
+    start: Moment = None,
+    end: Moment = None,
+    home: Home = None,
+) -> None:
+    """Write the log to an empty place, in the format of docs/events-format.md.
+
+    START and END, in UTC, bound the time at which pages were shown.
+    """
+    from ranklift.cli.composition import log_of
+    from ranklift.events.archive import write_archive
+    from ranklift.settings import load_settings
+
+    settings = load_settings(home=home)
+    log = log_of(settings)
+    place = _place(target, settings)
+    counts = write_archive(log.folder, log.files, place, start=_utc(start), end=_utc(end))
+    out.print(f"{told(counts)} written to {target}")
+
+
+def import_(source: Place, home: Home = None) -> None:
+    """Read into the log what `export` wrote; what was recorded before stays as it is."""
+    from ranklift.cli.composition import new_log_of
+    from ranklift.events.archive import read_archive
+    from ranklift.events.log import utc_now
+    from ranklift.settings import load_settings
+
+    settings = load_settings(home=home)
+    log = new_log_of(settings)
+    done = read_archive(log.folder, log.files, _place(source, settings), utc_now)
+    out.print(f"recorded {told(done.recorded)}; seen before {told(done.duplicates)}")
+    if done.orphans.total():
+        out.print(f"left out, for their pages were removed from this log: {told(done.orphans)}")
+
+
+def told(counts: Mapping[str, int]) -> str:
+    """Return counts by frame in words."""
+    return ", ".join(f"{count:,} {frame}" for frame, count in counts.items() if count) or "nothing"
+
+
+def _place(name: str, settings: Settings) -> EventFiles:
+    from ranklift.cli.composition import place_of
+
+    return place_of(name, settings)
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    return moment and moment.replace(tzinfo=UTC)
