@@ -106,6 +106,7 @@ async def gateway(settings: Settings) -> AsyncIterator[Hosted]:
     from ranklift.traffic.observing import ObservedRankers
     from ranklift.traffic.registry import ExperimentRegistry
     from ranklift.traffic.service import ExperimentServicer
+    from ranklift.traffic.shadows import ShadowPolicy
     from ranklift.traffic.upstreams import Upstreams
     from ranklift.v1 import (
         events_pb2_grpc,
@@ -137,17 +138,20 @@ async def gateway(settings: Settings) -> AsyncIterator[Hosted]:
         stack.push_async_callback(config.close)
         await config.start()
 
-        ranking = ObservedRanking(
-            GatewayServicer(
-                config.current,
-                ObservedRankers(upstreams, metrics.upstream_ended),
-                events,
-                limits=_limits(settings),
-                deadlines=DeadlinePolicy(default_seconds=settings.gateway.deadline_seconds),
-                strict=settings.events.durability == "strict",
+        servicer = GatewayServicer(
+            config.current,
+            ObservedRankers(upstreams, metrics.upstream_ended),
+            events,
+            limits=_limits(settings),
+            deadlines=DeadlinePolicy(default_seconds=settings.gateway.deadline_seconds),
+            strict=settings.events.durability == "strict",
+            shadows=ShadowPolicy(
+                timeout_seconds=settings.gateway.shadow_deadline_seconds,
+                in_flight=settings.gateway.shadows_in_flight,
             ),
-            observers=[metrics.call_ended, *tracing.calls],
         )
+        stack.push_async_callback(servicer.close)
+        ranking = ObservedRanking(servicer, observers=[metrics.call_ended, *tracing.calls])
         experiments = ExperimentServicer(
             ExperimentRegistry(registry.experiments, registry.models),
             config=config.current,

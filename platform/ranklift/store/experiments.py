@@ -229,9 +229,7 @@ def _check(experiment: Experiment) -> None:
 
 def _check_models(session: Session, experiment: Experiment) -> None:
     missing = [
-        Violation(
-            f"arms[{i}].model", f"{ref} is not registered; register the model version first"
-        )
+        Violation(f"arms[{i}].model", f"{ref} is not registered; register the model version first")
         for i, arm in enumerate(experiment.arms)
         for ref in arm.models
         if session.get(ModelVersionRow, (ref.model, ref.version)) is None
