@@ -24,6 +24,7 @@ from ranklift.v1.hosting import Hosted, host
 from ranklift.v1.requests import RankLimits
 
 if TYPE_CHECKING:
+    from ranklift.lift.preference.values import ArmPreferences
     from ranklift.lift.values import LiftReport
 
 log = structlog.get_logger(__name__)
@@ -91,7 +92,7 @@ async def gateway(settings: Settings) -> AsyncIterator[Hosted]:
     """Run the gateway and the services beside it."""
     from prometheus_client import CollectorRegistry
 
-    from ranklift.cli.reporting import report_of_home
+    from ranklift.cli.reporting import preferences_of_home, report_of_home
     from ranklift.cli.telemetry.exposition import exposed
     from ranklift.cli.telemetry.gateway_metrics import GatewayMetrics
     from ranklift.cli.telemetry.tracing import traced
@@ -165,7 +166,13 @@ async def gateway(settings: Settings) -> AsyncIterator[Hosted]:
             events.flush()  # whoever asks for a report has seen the pages that were answered
             return report_of_home(settings.home, registered, start, end)
 
-        lift = LiftServicer(registry.experiments, report)
+        def preferences(
+            registered: RegisteredExperiment, start: datetime | None, end: datetime | None
+        ) -> tuple[ArmPreferences, ...]:
+            events.flush()
+            return preferences_of_home(settings.home, registered, start, end)
+
+        lift = LiftServicer(registry.experiments, report, preferences)
         retraining = RetrainingServicer(registry.schedules, registry.runs)
 
         hosted = await host(

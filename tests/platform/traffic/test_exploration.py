@@ -6,7 +6,7 @@ from collections import Counter
 from itertools import permutations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -56,6 +56,7 @@ def test_hand_worked_plackett_luce() -> None:
     assert left_alone.list_propensity == pytest.approx(0.5 + first / 2)
 
 
+@settings(deadline=None)
 @given(explorations)
 def test_chances_of_all_orders_add_up_to_one_and_to_those_of_each_place(
     exploration: Exploration,

@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 import pytest
 from grpc import aio
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -248,6 +248,7 @@ def test_a_shadow_has_a_deadline_of_its_own(install: Any, toy_ranker: Any, servi
     asyncio.run(scenario())
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-3, 3), max_size=12))
 def test_kendall_is_that_of_scipy(scores: list[int]) -> None:
     found = kendall_tau_b(scores)

@@ -1,8 +1,9 @@
 """Rankings of the same documents become one page, and its clicks tell which is preferred.
 
-Every method is a file with two functions: `interleave` makes the first places of a page, and
-`credit` says, from what is logged of it, what its clicks are worth to each ranking. The rest of the
-page follows by the sum of ranks, ties as in the request, and credits nobody.
+Every method is a file with three functions: `interleave` makes the first places of a page, `credit`
+says, from what is logged of it, what its clicks are worth to each ranking, and `vote` what they say
+between two of them: a number in [-1, 1] that is 0 on average for users who click at random. The
+rest of the page follows by the sum of ranks, ties as in the request, and credits nobody.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ METHODS: Mapping[
     InterleavingMethod.OPTIMIZED: optimized.interleave,
 }
 
-# What the clicks on a page, along its interleaved order, are worth to each of its rankings; by the
+# What the clicks on a page, along its interleaved order, say between two of its rankings; by the
 # method that the page was logged with.
-Credit = Callable[[Page, Sequence[bool]], tuple[float, ...]]
-CREDITS: Mapping[str, Credit] = {
-    InterleavingMethod.TEAM_DRAFT: team_draft.credit,
-    InterleavingMethod.BALANCED: balanced.credit,
-    InterleavingMethod.PROBABILISTIC: probabilistic.credit,
-    InterleavingMethod.OPTIMIZED: optimized.credit,
+Vote = Callable[[Page, Sequence[bool], int, int], float]
+VOTES: Mapping[str, Vote] = {
+    InterleavingMethod.TEAM_DRAFT: team_draft.vote,
+    InterleavingMethod.BALANCED: balanced.vote,
+    InterleavingMethod.PROBABILISTIC: probabilistic.vote,
+    InterleavingMethod.OPTIMIZED: optimized.vote,
 }
 
 

@@ -11,7 +11,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ranklift.traffic.draws import Draws, below
-from ranklift.traffic.interleaving.values import NO_TEAM, Interleaved, Page, Ranking, places_of
+from ranklift.traffic.interleaving.values import (
+    NO_TEAM,
+    Interleaved,
+    Page,
+    Ranking,
+    places_of,
+    winner,
+)
 
 
 def interleave(rankings: Sequence[Ranking], places: int, draws: Draws) -> Interleaved:
@@ -41,3 +48,8 @@ def credit(page: Page, clicked: Sequence[bool]) -> tuple[float, ...]:
     depth = min(ranks[clicks[-1]] for ranks in page.ranks)
     zero, one = (float(sum(ranks[at] <= depth for at in clicks)) for ranks in page.ranks)
     return zero, one
+
+
+def vote(page: Page, clicked: Sequence[bool], one: int, other: int) -> float:
+    """Return 1 where the clicks credit ranking `one` more, -1 where they do `other`, else 0."""
+    return winner(credit(page, clicked), one, other)

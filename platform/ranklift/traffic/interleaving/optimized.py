@@ -64,6 +64,16 @@ def credit(page: Page, clicked: Sequence[bool]) -> tuple[float, ...]:
     )
 
 
+def vote(page: Page, clicked: Sequence[bool], one: int, other: int) -> float:
+    """Return the difference in credit, in parts of what all clicks on one ranking's top are worth.
+
+    Not who has more: fairness is of the credit itself, so its size must count.
+    """
+    gained = credit(page, clicked)
+    places = min(places_of(page), depth(len(page.ranks)))
+    return (gained[one] - gained[other]) / sum(1 / rank for rank in range(1, places + 1))
+
+
 def depth(rankings: int) -> int:
     """Return how many places are interleaved at most: rankings ^ places is at most `MAX_LISTS`."""
     return min(PLACES, int(math.log(MAX_LISTS, rankings) + 1e-9))

@@ -21,6 +21,7 @@ from ranklift.traffic.interleaving.values import (
     Page,
     Ranking,
     next_of,
+    winner,
 )
 
 
@@ -55,3 +56,8 @@ def credit(page: Page, clicked: Sequence[bool]) -> tuple[float, ...]:
         if click and team != NO_TEAM:
             won[team] += 1
     return tuple(won)
+
+
+def vote(page: Page, clicked: Sequence[bool], one: int, other: int) -> float:
+    """Return 1 where the clicks credit ranking `one` more, -1 where they do `other`, else 0."""
+    return winner(credit(page, clicked), one, other)

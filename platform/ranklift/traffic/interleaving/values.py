@@ -41,3 +41,8 @@ def next_of(ranking: Ranking, shown: set[int]) -> int:
 def places_of(page: Page) -> int:
     """Return how many places of a logged page were interleaved at most."""
     return min(PLACES, len(page.ranks[0]))
+
+
+def winner(credit: Sequence[float], one: int, other: int) -> float:
+    """Return 1 where ranking `one` has more credit, -1 where `other` has, else 0."""
+    return float((credit[one] > credit[other]) - (credit[one] < credit[other]))
