@@ -67,6 +67,14 @@ def make(
     clip: Annotated[
         float | None, typer.Option(help="The largest weight; it is stated with the estimate.")
     ] = None,
+    explored: Annotated[
+        bool,
+        typer.Option(
+            "--explored",
+            help="Only pages of ranklift's own log whose order was explored, with propensities: "
+            "what ips, snips, independent_ips and independent_snips need.",
+        ),
+    ] = False,
     home: Home = None,
 ) -> None:
     """Estimate what an arm would bring and enter the forecast in the ledger.
@@ -83,10 +91,14 @@ def make(
 
     if estimator not in ESTIMATORS:
         raise InvalidRequest.of("estimator", f'"{estimator}" is none of {", ".join(ESTIMATORS)}')
+    if explored and log is not None:
+        raise InvalidRequest.of("explored", "is for ranklift's own log; leave out --log")
     settings = load_settings(home=home)
     with registry_of(settings) as registry:
         unit = registry.experiments.get(experiment).experiment.unit
-        frame = _events(settings.home, metric, unit) if log is None else _parquet("log", log)
+        frame = (
+            _events(settings.home, metric, unit, explored) if log is None else _parquet("log", log)
+        )
         pages, target = read(frame, _parquet("rankings", rankings), metric=metric)
         found = estimate(
             ESTIMATORS[estimator], pages, target, fit=_fit(click_model, examination), clip=clip
@@ -129,12 +141,19 @@ def list_(
         out.print(table)
 
 
-def _events(home: Path, metric: str, unit: str) -> pl.DataFrame:
+def _events(home: Path, metric: str, unit: str, explored: bool) -> pl.DataFrame:
     from ranklift.events.frames import read_events
     from ranklift.lift.offpolicy.read import of_events
 
     events = read_events(home)
-    return of_events(events.pages, events.clicks, events.dwells, metric=metric, unit=f"{unit}_id")
+    return of_events(
+        events.pages,
+        events.clicks,
+        events.dwells,
+        metric=metric,
+        unit=f"{unit}_id",
+        explored=explored,
+    )
 
 
 def _parquet(field: str, path: Path) -> pl.DataFrame:

@@ -289,7 +289,7 @@ def test_rankings_that_are_missing_unequally_often_are_told() -> None:
 
     def check_of(old: int, new: int) -> bool:
         lacking = ["old@1"] * old + ["new@1"] * new
-        rows = [
+        rows: list[tuple[Page, Sequence[int]]] = [
             (page(str(i), "ann", replace(shown, missing=(one,))), [])
             for i, one in enumerate(lacking)
         ]
@@ -322,7 +322,10 @@ def test_shadows_are_summed_up_beside_what_was_served() -> None:
     setup = experiment(OLD, NEW, method=InterleavingMethod.TEAM_DRAFT)
     arms = (Arm("both", 10_000, OLD, shadows=(NEW, THIRD)),)
     setup = replace(setup, experiment=replace(setup.experiment, arms=arms))
-    pages = [(page("p1", "ann", None), []), (page("p2", "bob", None), [])]
+    pages: list[tuple[Page, Sequence[int]]] = [
+        (page("p1", "ann", None), []),
+        (page("p2", "bob", None), []),
+    ]
     shadows = [
         ShadowScores("p1", "new", "1", "", (2.0, 1.0, 0.5), 1.0, 20.0, ""),
         ShadowScores("p2", "new", "1", "", (1.0, 2.0, 0.5), 1 / 3, 40.0, ""),
