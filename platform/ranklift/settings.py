@@ -33,13 +33,16 @@ class GatewaySettings(_Section):
 
     `rankers` are the addresses it forwards to. `deadline_seconds` holds for
     callers that set none. Prometheus finds metrics at `metrics_address`; there
-    are none when it is empty.
+    are none when it is empty. A shadow has `shadow_deadline_seconds` to score a
+    page; at most `shadows_in_flight` do so at a time, and more are dropped.
     """
 
     address: str = "127.0.0.1:7400"
     metrics_address: str = ""
     rankers: tuple[str, ...] = ("127.0.0.1:7401",)
     deadline_seconds: float = Field(default=5.0, gt=0)
+    shadow_deadline_seconds: float = Field(default=2.0, gt=0)
+    shadows_in_flight: int = Field(default=64, ge=0)
 
 
 class RankerSettings(_Section):

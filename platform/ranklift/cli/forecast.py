@@ -68,6 +68,14 @@ def make(
     clip: Annotated[
         float | None, typer.Option(help="The largest weight; it is stated with the estimate.")
     ] = None,
+    explored: Annotated[
+        bool,
+        typer.Option(
+            "--explored",
+            help="Only pages of ranklift's own log whose order was explored, with propensities: "
+            "what ips, snips, independent_ips and independent_snips need.",
+        ),
+    ] = False,
     home: Home = None,
 ) -> None:
     """Estimate what an arm would bring and enter the forecast in the ledger.
@@ -84,10 +92,12 @@ def make(
 
     if estimator not in ESTIMATORS:
         raise InvalidRequest.of("estimator", f'"{estimator}" is none of {", ".join(ESTIMATORS)}')
+    if explored and log is not None:
+        raise InvalidRequest.of("explored", "is for ranklift's own log; leave out --log")
     settings = load_settings(home=home)
     with registry_of(settings) as registry:
         unit = registry.experiments.get(experiment).experiment.unit
-        frame = _events(settings, metric, unit) if log is None else _parquet("log", log)
+        frame = _events(settings, metric, unit, explored) if log is None else _parquet("log", log)
         pages, target = read(frame, _parquet("rankings", rankings), metric=metric)
         found = estimate(
             ESTIMATORS[estimator], pages, target, fit=_fit(click_model, examination), clip=clip
@@ -130,13 +140,20 @@ def list_(
         out.print(table)
 
 
-def _events(settings: Settings, metric: str, unit: str) -> pl.DataFrame:
+def _events(settings: Settings, metric: str, unit: str, explored: bool) -> pl.DataFrame:
     from ranklift.cli.composition import files_of
     from ranklift.events.frames import read_events
     from ranklift.lift.offpolicy.read import of_events
 
     events = read_events(settings.home, files_of(settings))
-    return of_events(events.pages, events.clicks, events.dwells, metric=metric, unit=f"{unit}_id")
+    return of_events(
+        events.pages,
+        events.clicks,
+        events.dwells,
+        metric=metric,
+        unit=f"{unit}_id",
+        explored=explored,
+    )
 
 
 def _parquet(field: str, path: Path) -> pl.DataFrame:

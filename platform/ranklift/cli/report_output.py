@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from ranklift.cli.output import out
 
 if TYPE_CHECKING:
+    from ranklift.lift.preference.values import ArmPreferences
+    from ranklift.lift.shadows import ShadowSummary
     from ranklift.lift.values import LiftReport
 
 
@@ -46,20 +49,57 @@ def check_output(style: Format, output: Path | None) -> None:
         raise InvalidRequest.of("output", "is missing; Parquet is no text, name a file for it")
 
 
-def write(report: LiftReport, style: Format, output: Path | None) -> None:
-    """Write a report to a file or to the terminal.
+class Beside(NamedTuple):
+    """What stands beside a lift report: preferences of arms that interleave, shadows."""
+
+    preferences: Sequence[ArmPreferences] = ()
+    shadows: Sequence[ShadowSummary] = ()
+
+
+NOTHING_BESIDE = Beside()
+
+
+def write(
+    report: LiftReport, style: Format, output: Path | None, beside: Beside = NOTHING_BESIDE
+) -> None:
+    """Write a report to a file or to the terminal. Markdown, CSV and Parquet hold lifts only.
 
     Raises:
         InvalidRequest: the file cannot be written.
     """
+    if style is Format.TABLE:
+        from ranklift.lift.render.as_table import to_table
+        from ranklift.lift.render.mode_grids import mode_grids
+
+        out.print(to_table(report, beside=mode_grids(*beside)))
+        return
+    _write(_content(report, style, beside), output)
+
+
+def write_beside(experiment: str, beside: Beside, style: Format, output: Path | None) -> None:
+    """Write what there is to say of an experiment without a lift.
+
+    Raises:
+        InvalidRequest: another format than a table or JSON, or the file cannot be written.
+    """
+    from ranklift.lift.render.as_json import as_text, modes
+    from ranklift.lift.render.as_table import grids_table
+    from ranklift.lift.render.mode_grids import mode_grids
     from ranklift.v1.errors import InvalidRequest
 
     if style is Format.TABLE:
-        from ranklift.lift.render.as_table import to_table
+        out.print(grids_table(mode_grids(*beside)))
+    elif style is Format.JSON:
+        _write(as_text({"experiment": experiment, **modes(*beside)}).encode(), output)
+    else:
+        raise InvalidRequest.of(
+            "format", f"{style} holds lifts, and one arm has none; use --format table or json"
+        )
 
-        out.print(to_table(report))
-        return
-    content = _content(report, style)
+
+def _write(content: bytes, output: Path | None) -> None:
+    from ranklift.v1.errors import InvalidRequest
+
     if output is None:
         typer.echo(content.decode())
         return
@@ -72,18 +112,22 @@ def write(report: LiftReport, style: Format, output: Path | None) -> None:
     out.print(f"written to {output}", markup=False, soft_wrap=True)
 
 
-def _content(report: LiftReport, style: Format) -> bytes:
+def _content(report: LiftReport, style: Format, beside: Beside) -> bytes:
     from ranklift.lift.render.as_frame import to_csv, to_parquet
     from ranklift.lift.render.as_html import to_html
     from ranklift.lift.render.as_json import to_json
     from ranklift.lift.render.as_markdown import to_markdown
+    from ranklift.lift.render.mode_grids import mode_grids
 
-    if style is Format.PARQUET:
-        return to_parquet(report)
-    texts = {
-        Format.JSON: to_json,
-        Format.HTML: to_html,
-        Format.MARKDOWN: to_markdown,
-        Format.CSV: to_csv,
-    }
-    return texts[style](report).encode()
+    match style:
+        case Format.PARQUET:
+            return to_parquet(report)
+        case Format.JSON:
+            text = to_json(report, preferences=beside.preferences, shadows=beside.shadows)
+        case Format.HTML:
+            text = to_html(report, beside=mode_grids(*beside))
+        case Format.MARKDOWN:
+            text = to_markdown(report)
+        case _:
+            text = to_csv(report)
+    return text.encode()

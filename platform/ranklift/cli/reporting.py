@@ -8,10 +8,15 @@ from pathlib import Path
 
 from ranklift.events.days import read_event_days
 from ranklift.events.files import EventFiles
+from ranklift.events.frames import read_events
 from ranklift.lift.experiment import refreshed_report
 from ranklift.lift.kept import KeptDays
+from ranklift.lift.preference.report import preferences
+from ranklift.lift.preference.values import ArmPreferences
+from ranklift.lift.shadows import ShadowSummary, shadow_summaries
 from ranklift.lift.values import LiftReport
 from ranklift.store.values import Experiment, RegisteredExperiment
+from ranklift.traffic.interleaving import VOTES
 from ranklift.traffic.splitter import Splitter
 
 
@@ -39,6 +44,29 @@ def report_of_home(
         now=datetime.now(UTC),
         recompute=arms_of(registered.experiment),
     )
+
+
+def preferences_of_home(
+    home: Path,
+    registered: RegisteredExperiment,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    *,
+    files: EventFiles | None = None,
+) -> tuple[ArmPreferences, ...]:
+    """Return what the clicks on interleaved pages say, on all that was recorded until now.
+
+    Raises:
+        NotReady: as `ranklift.lift.preference.report.preferences`.
+    """
+    return preferences(registered, read_events(home, files), VOTES, start=start, end=end)
+
+
+def shadows_of_home(
+    home: Path, registered: RegisteredExperiment, *, files: EventFiles | None = None
+) -> tuple[ShadowSummary, ...]:
+    """Return how an experiment's shadows compare with what was served; none without shadows."""
+    return shadow_summaries(registered, read_events(home, files))
 
 
 def arms_of(experiment: Experiment) -> Callable[[Sequence[str]], list[str | None]]:

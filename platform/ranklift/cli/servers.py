@@ -26,6 +26,7 @@ from ranklift.v1.hosting import Hosted, host
 from ranklift.v1.requests import RankLimits
 
 if TYPE_CHECKING:
+    from ranklift.lift.preference.values import ArmPreferences
     from ranklift.lift.values import LiftReport
 
 log = structlog.get_logger(__name__)
@@ -96,7 +97,7 @@ async def gateway(settings: Settings) -> AsyncIterator[Hosted]:
     """Run the gateway and the services beside it."""
     from prometheus_client import CollectorRegistry
 
-    from ranklift.cli.reporting import report_of_home
+    from ranklift.cli.reporting import preferences_of_home, report_of_home
     from ranklift.cli.telemetry.exposition import exposed
     from ranklift.cli.telemetry.gateway_metrics import GatewayMetrics
     from ranklift.cli.telemetry.gateway_state import GatewayState
@@ -114,6 +115,7 @@ async def gateway(settings: Settings) -> AsyncIterator[Hosted]:
     from ranklift.traffic.observing import ObservedRankers
     from ranklift.traffic.registry import ExperimentRegistry
     from ranklift.traffic.service import ExperimentServicer
+    from ranklift.traffic.shadows import ShadowPolicy
     from ranklift.traffic.upstreams import Upstreams
     from ranklift.v1 import (
         events_pb2_grpc,
@@ -168,7 +170,12 @@ async def gateway(settings: Settings) -> AsyncIterator[Hosted]:
             limits=_limits(settings),
             deadlines=DeadlinePolicy(default_seconds=settings.gateway.deadline_seconds),
             strict=settings.events.durability == "strict",
+            shadows=ShadowPolicy(
+                timeout_seconds=settings.gateway.shadow_deadline_seconds,
+                in_flight=settings.gateway.shadows_in_flight,
+            ),
         )
+        stack.push_async_callback(split.close)
         prometheus.register(GatewayState(config, upstreams, split.counts))
         ranking = ObservedRanking(split, observers=[metrics.call_ended, *tracing.calls])
         experiments = ExperimentServicer(
@@ -184,7 +191,13 @@ async def gateway(settings: Settings) -> AsyncIterator[Hosted]:
             events.flush()  # whoever asks for a report has seen the pages that were answered
             return report_of_home(settings.home, registered, start, end, files=files)
 
-        lift = LiftServicer(registry.experiments, report)
+        def preferences(
+            registered: RegisteredExperiment, start: datetime | None, end: datetime | None
+        ) -> tuple[ArmPreferences, ...]:
+            events.flush()
+            return preferences_of_home(settings.home, registered, start, end, files=files)
+
+        lift = LiftServicer(registry.experiments, report, preferences)
         retraining = RetrainingServicer(registry.schedules, registry.runs)
 
         hosted = await host(

@@ -16,7 +16,7 @@ from ranklift.events.rows import Row
 HORIZON = timedelta(days=7)
 
 
-def identity(kind: Literal["page", "event", "document"], name: str) -> bytes:
+def identity(kind: Literal["page", "event", "document", "shadow"], name: str) -> bytes:
     """Return the 16 bytes that stand for a name for good.
 
     128 bits: with 10^12 names the chance of any collision is below 10^-14.

@@ -25,7 +25,8 @@ from ranklift.events.pending import Pending, Recorded
 from ranklift.events.places import take_place
 from ranklift.events.recent import RecentDocuments
 from ranklift.events.retention import retain_files
-from ranklift.events.values import Document, Page
+from ranklift.events.shadow_calls import RecordShadow
+from ranklift.events.values import Document, Page, ShadowScores
 from ranklift.events.writer import Writer
 from ranklift.v1.requests import Texts
 
@@ -162,6 +163,19 @@ class EventLog:
             # Piecemeal, and before the writer needs it: while its thread computes for a whole
             # group, this one waits for the interpreter.
             asyncio.get_running_loop().call_soon(call.prepare)
+        self._count(1)
+        return future
+
+    def submit_shadow(self, shadow: ShadowScores) -> Future[Recorded]:
+        """Queue what a shadow scored on a page that was submitted before; done when on disk.
+
+        The future raises NotFound when the page was not recorded; otherwise as `record_page`.
+
+        Raises:
+            Overloaded: the disk does not keep up; nothing is queued.
+            RuntimeError: the log is closed, or its writer broke.
+        """
+        future = self._writer.submit(RecordShadow(shadow), urgent=False)
         self._count(1)
         return future
 

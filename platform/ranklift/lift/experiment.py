@@ -13,7 +13,7 @@ from ranklift.lift.kept import EventDay, KeptDays
 from ranklift.lift.report import report_of
 from ranklift.lift.subject import Recompute, Subject, Sums
 from ranklift.lift.values import LiftReport
-from ranklift.store.values import BUCKETS, RegisteredExperiment, Unit
+from ranklift.store.values import BUCKETS, Experiment, RegisteredExperiment, Unit
 from ranklift.v1.errors import InvalidRequest, NotReady
 
 # How long before its start an experiment looks at what its users did. A longer period knows more
@@ -155,6 +155,8 @@ def _sums(
     before: Sequence[pl.DataFrame],
     window: tuple[datetime | None, datetime | None],
 ) -> Sums:
+    if len(registered.experiment.arms) == 1:
+        raise NotReady.of("experiment", _why_no_lift(registered.experiment))
     if all(day.units.is_empty() for day in days):
         raise NotReady.of("experiment", _why_no_pages(registered, *window))
     return add_up(days, [users for users in before if not users.is_empty()])
@@ -197,6 +199,12 @@ def _check_window(start: datetime | None, end: datetime | None) -> None:
             f"{end.isoformat()} is not after start_time {start.isoformat()}; "
             "the window would be empty",
         )
+
+
+def _why_no_lift(experiment: Experiment) -> str:
+    (arm,) = experiment.arms
+    instead = "; ask for its preference report" if arm.interleaving else ""
+    return f'"{experiment.name}" has one arm, and a lift is a difference between arms{instead}'
 
 
 def _why_no_pages(

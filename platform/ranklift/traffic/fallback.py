@@ -22,6 +22,8 @@ from ranklift.v1.requests import Texts
 log = structlog.get_logger(__name__)
 
 Failure = aio.AioRpcError | NotLoaded | PoolOpen | BadReply
+# The same, for those who catch.
+FAILURES = (aio.AioRpcError, NotLoaded, PoolOpen, BadReply)
 
 _REASONS = {
     grpc.StatusCode.UNAVAILABLE: pb.FALLBACK_REASON_UNAVAILABLE,
@@ -30,7 +32,7 @@ _REASONS = {
     grpc.StatusCode.RESOURCE_EXHAUSTED: pb.FALLBACK_REASON_OVERLOADED,
     grpc.StatusCode.NOT_FOUND: pb.FALLBACK_REASON_NOT_LOADED,
 }
-_NO_CHAMPION = "there is no champion; set one with ModelService.SetChampion"
+NO_CHAMPION = "there is no champion; set one with ModelService.SetChampion"
 
 
 class Rankers(Protocol):
@@ -84,23 +86,23 @@ async def rank_with_fallback(
         BadReply: the last ranker's reply is no ranking of the request.
     """
     if model is None:
-        raise Unreachable.of("", f"the unit is in no experiment and {_NO_CHAMPION}")
+        raise Unreachable.of("", f"the unit is in no experiment and {NO_CHAMPION}")
     if champion == model:
-        return await _last(rankers, model, asked, deadline)
+        return await ask_last(rankers, model, asked, deadline)
     budget = deadline.budget_seconds(fallback=champion is not None)
     try:
-        return await _ask(rankers, model, asked, budget, last_resort=champion is None)
-    except (aio.AioRpcError, NotLoaded, PoolOpen, BadReply) as error:
+        return await ask(rankers, model, asked, budget, last_resort=champion is None)
+    except FAILURES as error:
         reason = fallback_reason(error)
         if reason is None:
             raise
         name = FALLBACK_REASONS[reason]
-        log.warning("ranker_failed", model=str(model), reason=name, error=_line(error))
+        log.warning("ranker_failed", model=str(model), reason=name, error=line(error))
         if champion is None:
             raise Unreachable.of(
-                "", f"the ranker of {model} failed ({name}) and {_NO_CHAMPION}"
+                "", f"the ranker of {model} failed ({name}) and {NO_CHAMPION}"
             ) from error
-    reply = await _last(rankers, champion, asked, deadline)
+    reply = await ask_last(rankers, champion, asked, deadline)
     reply.fallback_reason = reason
     return reply
 
@@ -119,20 +121,31 @@ def fallback_reason(error: Failure) -> pb.FallbackReason.ValueType | None:
     return _REASONS.get(error.code(), pb.FALLBACK_REASON_ERROR)
 
 
-async def _last(
+async def ask_last(
     rankers: Rankers, model: ModelRef, asked: Asked, deadline: Deadline
 ) -> pb.RankResponse:
-    """Ask the ranker after which nobody is left to ask."""
+    """Return the ranking by the version after which nobody is left to ask; raises as
+    `rank_with_fallback`."""
     try:
         budget = deadline.budget_seconds(fallback=False)
-        return await _ask(rankers, model, asked, budget, last_resort=True)
+        return await ask(rankers, model, asked, budget, last_resort=True)
     except NotLoaded as error:
         raise Unreachable.of("", str(error)) from error
 
 
-async def _ask(
-    rankers: Rankers, model: ModelRef, asked: Asked, budget_seconds: float, *, last_resort: bool
+async def ask(
+    rankers: Rankers,
+    model: ModelRef,
+    asked: Asked,
+    budget_seconds: float,
+    *,
+    last_resort: bool = False,
 ) -> pb.RankResponse:
+    """Return the ranking by one version, checked.
+
+    Raises:
+        grpc.aio.AioRpcError, NotLoaded, PoolOpen, BadReply: it failed.
+    """
     reply = await rankers.rank(
         model, asked.request, budget_seconds, asked.experiment, last_resort=last_resort
     )
@@ -144,5 +157,5 @@ async def _ask(
     return reply
 
 
-def _line(error: Failure) -> str:
+def line(error: Failure) -> str:
     return (error.details() or "") if isinstance(error, aio.AioRpcError) else str(error)

@@ -16,11 +16,13 @@ import structlog
 from grpc import aio
 
 from ranklift.events.values import Page
+from ranklift.traffic.composing import Composed, compose
 from ranklift.traffic.deadlines import Deadline, DeadlinePolicy
 from ranklift.traffic.experiments import to_datetime
-from ranklift.traffic.fallback import Asked, Rankers, rank_with_fallback
+from ranklift.traffic.fallback import Asked, Rankers
 from ranklift.traffic.pages import FALLBACK_REASONS, assignment_message, shown_page
 from ranklift.traffic.routing import Route, ServingConfig
+from ranklift.traffic.shadows import Shadowed, ShadowLog, ShadowPolicy, Shadows
 from ranklift.traffic.upstreams import pass_on
 from ranklift.v1 import ranking_pb2 as pb
 from ranklift.v1.errors import InvalidRequest, Violation
@@ -32,7 +34,7 @@ Context = aio.ServicerContext[Any, Any]
 log = structlog.get_logger(__name__)
 
 
-class PageLog(Protocol):
+class PageLog(ShadowLog, Protocol):
     """Records pages, in the order given; a repeated impression id counts once."""
 
     def submit_page(
@@ -63,7 +65,8 @@ class GatewayServicer(RankingServiceServicer):
 
     `counts` is what happened since the start: "pages" that were answered with an impression id,
     "pages_lost" of them, which the disk refused afterwards, "record_failed" for pages that were
-    answered without one, and "fallback_<reason>" by the reasons of `FALLBACK_REASONS`.
+    answered without one, "fallback_<reason>" by the reasons of `FALLBACK_REASONS`, and what
+    became of shadows (`Shadows`).
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class GatewayServicer(RankingServiceServicer):
         limits: RankLimits,
         deadlines: DeadlinePolicy | None = None,
         strict: bool = False,
+        shadows: ShadowPolicy | None = None,
     ) -> None:
         self._config = config
         self._rankers = rankers
@@ -83,6 +87,11 @@ class GatewayServicer(RankingServiceServicer):
         self._deadlines = deadlines or DeadlinePolicy()
         self._strict = strict
         self.counts: Counter[str] = Counter()
+        self._shadows = Shadows(rankers, pages, self.counts, shadows or ShadowPolicy())
+
+    async def close(self) -> None:
+        """Wait for shadows under way, at most for their deadline."""
+        await self._shadows.close()
 
     async def Rank(self, request: pb.RankRequest, context: Context) -> pb.RankResponse:  # noqa: N802
         began = time.perf_counter()
@@ -90,32 +99,45 @@ class GatewayServicer(RankingServiceServicer):
         documents = _validate(request, self._limits)
         config = self._config()
         route = config.route(request.user_id, request.session_id, request.attributes)
+        impression_id = request.request_id or uuid.uuid4().hex
         try:
-            reply = await rank_with_fallback(
+            composed = await compose(
                 self._rankers,
                 Asked(request, documents, route.ranked_by.experiment if route.ranked_by else ""),
-                model=route.model,
+                route,
                 champion=config.champion,
                 deadline=deadline,
+                impression_id=impression_id,
             )
         except aio.AioRpcError as error:
             await pass_on(context, error)
+        reply = composed.reply
         if reply.fallback_reason:
             self.counts[f"fallback_{FALLBACK_REASONS[reply.fallback_reason]}"] += 1
         reply.assignments.extend(assignment_message(one) for one in route.assignments)
-        reply.impression_id = await self._record(request, documents, reply, route, began)
+        reply.assignments.extend(assignment_message(one, forced=True) for one in route.forced)
+        reply.impression_id = await self._record(
+            request, documents, composed, route, began, impression_id
+        )
+        if route.shadows and reply.impression_id:
+            page = Shadowed(impression_id, request, tuple(one.index for one in reply.results))
+            # Once the reply is on its way: whatever shadows do, the user does not wait for it.
+            context.add_done_callback(
+                lambda _: self._shadows.follow(page, route.shadows)  # type: ignore[arg-type]
+            )
         return reply
 
     async def _record(
         self,
         request: pb.RankRequest,
         documents: Sequence[Texts],
-        reply: pb.RankResponse,
+        composed: Composed,
         route: Route,
         began: float,
+        impression_id: str,
     ) -> str:
         """Record the page and return its id, "" when it could not be recorded."""
-        impression_id = request.request_id or uuid.uuid4().hex
+        reply = composed.reply
         page = partial(
             shown_page,
             request,
@@ -126,6 +148,8 @@ class GatewayServicer(RankingServiceServicer):
             assignments=route.assignments,
             forced=route.forced,
             latency_ms=(time.perf_counter() - began) * 1_000,
+            interleaving=composed.interleaving,
+            explored=composed.explored,
         )
         try:
             recording = self._pages.submit_page(

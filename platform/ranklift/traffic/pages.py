@@ -6,9 +6,10 @@ import math
 from collections.abc import Sequence
 from datetime import datetime
 
-from ranklift.events.values import Attribute, Page, PageAssignment
+from ranklift.events.values import Attribute, InterleavedPage, Page, PageAssignment
 from ranklift.store.values import ModelRef
 from ranklift.traffic.experiments import to_datetime
+from ranklift.traffic.exploration import Explored, logged
 from ranklift.v1 import ranking_pb2 as pb
 from ranklift.v1.requests import Texts
 
@@ -58,6 +59,8 @@ def shown_page(
     assignments: Sequence[PageAssignment],
     forced: Sequence[PageAssignment],
     latency_ms: float,
+    interleaving: InterleavedPage | None = None,
+    explored: Explored | None = None,
 ) -> tuple[Page, list[Texts]]:
     """Return the page that the user sees, and its documents, both in the order shown.
 
@@ -86,12 +89,14 @@ def shown_page(
         latency_ms=latency_ms,
         attributes=tuple(Attribute(name, request.attributes[name]) for name in request.attributes),
         forced=tuple(forced),
+        interleaving=interleaving,
+        exploration=logged(explored) if explored else None,
     )
     return page, [documents[index] for index, _, _ in results]
 
 
-def assignment_message(assignment: PageAssignment) -> pb.Assignment:
-    """Return the message of an assignment."""
+def assignment_message(assignment: PageAssignment, *, forced: bool = False) -> pb.Assignment:
+    """Return the message of an assignment; `forced` when the experiment names the unit."""
     return pb.Assignment(
         experiment=assignment.experiment,
         revision=assignment.revision,
@@ -99,4 +104,5 @@ def assignment_message(assignment: PageAssignment) -> pb.Assignment:
         arm=assignment.arm,
         unit_id=assignment.unit_id,
         bucket=assignment.bucket,
+        forced=forced,
     )

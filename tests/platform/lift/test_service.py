@@ -16,7 +16,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import aio
 from tests.platform.recorded import NAME, define, pages_of, record, start
 
-from ranklift.cli.reporting import report_of_home
+from ranklift.cli.reporting import preferences_of_home, report_of_home
 from ranklift.lift.render.as_proto import to_proto
 from ranklift.lift.service import LiftServicer
 from ranklift.store.registry import Registry, open_registry
@@ -52,7 +52,11 @@ def running(registry: Registry, tmp_path: Path) -> RegisteredExperiment:
 def serve(registry: Registry, tmp_path: Path) -> Serve:
     @asynccontextmanager
     async def served() -> AsyncIterator[Any]:
-        servicer = LiftServicer(registry.experiments, partial(report_of_home, tmp_path))
+        servicer = LiftServicer(
+            registry.experiments,
+            partial(report_of_home, tmp_path),
+            partial(preferences_of_home, tmp_path),
+        )
         hosted = await host(
             "127.0.0.1:0", {SERVICE: lambda to: add_LiftServiceServicer_to_server(servicer, to)}
         )

@@ -20,7 +20,7 @@ from ranklift.v1.requests import RankLimits
 if TYPE_CHECKING:  # generated for type checkers only
     from ranklift.v1.ranking_pb2_grpc import RankingServiceAsyncStub
 
-from ranklift.events.values import Document, Page
+from ranklift.events.values import Document, Page, ShadowScores
 from ranklift.store.values import (
     Arm,
     Experiment,
@@ -33,6 +33,7 @@ from ranklift.store.values import (
 from ranklift.traffic.deadlines import DeadlinePolicy
 from ranklift.traffic.gateway import GatewayServicer
 from ranklift.traffic.routing import ServingConfig
+from ranklift.traffic.shadows import ShadowPolicy
 from ranklift.traffic.upstreams import Upstreams
 from ranklift.v1 import models_pb2, ranking_pb2
 from ranklift.v1.errors import InvalidRequest, NotFound, RequestError
@@ -55,8 +56,8 @@ NOW = datetime(2030, 1, 1, tzinfo=UTC)
 class ToyRanker(RankingServiceServicer):
     """A ranker that keeps the order of the request as bm25 and reverses it as any other model.
 
-    `trouble` is raised instead of an answer; `delay_seconds` come before it;
-    `spoil` changes the reply.
+    `trouble` is raised instead of an answer; `delay_seconds` come before it, and it waits until
+    `gate` is set; `spoil` changes the reply.
     """
 
     def __init__(self, *versions: ModelRef) -> None:
@@ -68,6 +69,8 @@ class ToyRanker(RankingServiceServicer):
         self.remaining_seconds: list[float] = []
         self.experiments: list[str] = []
         self.cancelled = asyncio.Event()
+        self.gate = asyncio.Event()
+        self.gate.set()
         self.load_requests: list[models_pb2.LoadModelVersionRequest] = []
         self.address = "127.0.0.1:0"
         self._hosted: Hosted | None = None
@@ -103,6 +106,7 @@ class ToyRanker(RankingServiceServicer):
         self.experiments.append(str(told.get(EXPERIMENT, "")))
         try:
             await asyncio.sleep(self.delay_seconds)
+            await self.gate.wait()
         except asyncio.CancelledError:
             self.cancelled.set()
             raise
@@ -179,6 +183,7 @@ class MemoryPages:
     def __init__(self) -> None:
         self.pages: dict[str, Page] = {}
         self.documents: dict[str, Sequence[Document]] = {}
+        self.shadows: list[ShadowScores] = []
         self.trouble: Exception | None = None
         self.slow = False
         self.recordings: list[Future[None]] = []
@@ -202,6 +207,12 @@ class MemoryPages:
             recording.set_result(None)
         return recording
 
+    def submit_shadow(self, shadow: ShadowScores) -> Future[None]:
+        self.shadows.append(shadow)
+        recording: Future[None] = Future()
+        recording.set_result(None)
+        return recording
+
 
 class Installation:
     """A gateway in front of rankers; `config` may be replaced while it serves."""
@@ -212,6 +223,7 @@ class Installation:
         config: ServingConfig,
         deadlines: DeadlinePolicy,
         strict: bool,
+        shadows: ShadowPolicy | None,
     ) -> None:
         self.rankers = rankers
         self.config = config
@@ -224,6 +236,7 @@ class Installation:
             limits=RankLimits(),
             deadlines=deadlines,
             strict=strict,
+            shadows=shadows,
         )
         self.client: RankingServiceAsyncStub
 
@@ -245,6 +258,7 @@ async def _install(
     config: ServingConfig | None = None,
     deadlines: DeadlinePolicy | None = None,
     strict: bool = False,
+    shadows: ShadowPolicy | None = None,
 ) -> AsyncIterator[Installation]:
     async with AsyncExitStack() as stack:
         for ranker in rankers:
@@ -255,9 +269,11 @@ async def _install(
             config or ServingConfig(champion=CHAMPION),
             deadlines or DeadlinePolicy(),
             strict,
+            shadows,
         )
         await installation.upstreams.start()
         stack.push_async_callback(installation.upstreams.close)
+        stack.push_async_callback(installation.servicer.close)
         name = ranking_pb2.DESCRIPTOR.services_by_name["RankingService"].full_name
         gateway = await host(
             "127.0.0.1:0",

@@ -84,11 +84,14 @@ def of_events(
     *,
     metric: str = CLICKS_PER_PAGE,
     unit: str = "user_id",
+    explored: bool = False,
 ) -> pl.DataFrame:
     """Return ranklift's own log (docs/architecture.md, "Event frames") as `read` takes it.
 
-    `unit` is "user_id" or "session_id". The gateway records no propensities: its rankers always
-    answer the same.
+    `unit` is "user_id" or "session_id". Without `explored` all pages come, and no propensities: the
+    gateway's rankers always answer the same. With it come the pages whose order was explored, those
+    that the draw left alone included, with their propensities. Not those that were interleaved too:
+    the log does not say how likely their rankings were to meet as they did.
     """
     if metric not in METRICS:
         raise InvalidRequest.of("metric", f'"{metric}" is none of {", ".join(METRICS)}')
@@ -111,7 +114,10 @@ def of_events(
         .select("impression_id", pl.col(unit).alias("unit_id"), "query", "documents")
         .filter(pl.col("documents").list.len() > 0)
     )
-    return (
+    if explored:
+        chances = _explored(pages)
+        shown = shown.join(chances.select("impression_id"), on="impression_id", how="semi")
+    log = (
         shown.with_columns(position=pl.int_ranges(1, pl.col("documents").list.len() + 1))
         .explode("documents", "position")
         .join(results, on=["impression_id", "position"], how="left")
@@ -122,7 +128,26 @@ def of_events(
             pl.col("clicks").fill_null(0.0),
             pl.col("rewards").fill_null(0.0),
         )
-        .collect()
+    )
+    if explored:
+        log = log.join(chances, on="impression_id", how="left", maintain_order="left")
+    return log.collect()
+
+
+def _explored(pages: pl.LazyFrame) -> pl.LazyFrame:
+    """Return the propensities of the pages that were explored and nothing else."""
+    exploration = pl.col("exploration").struct
+    return (
+        pages.unique("impression_id")
+        .filter(
+            exploration.field("method").is_not_null(),
+            pl.col("interleaving").struct.field("method").is_null(),
+        )
+        .select(
+            "impression_id",
+            list_propensity=exploration.field("list_propensity"),
+            position_propensities=exploration.field("position_propensities"),
+        )
     )
 
 

@@ -49,12 +49,12 @@ class Courses:
     tables: list[Section]
 
 
-def to_html(report: LiftReport) -> str:
-    """Return the report as a self-contained HTML page."""
-    return html(report, whole_page=True)
+def to_html(report: LiftReport, *, beside: Sequence[Grid] = ()) -> str:
+    """Return the report as a self-contained HTML page; `beside` are more tables."""
+    return html(report, whole_page=True, beside=beside)
 
 
-def html(report: LiftReport, *, whole_page: bool) -> str:
+def html(report: LiftReport, *, whole_page: bool, beside: Sequence[Grid] = ()) -> str:
     """Return the report as a page, or as one element to put into a page."""
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -82,6 +82,7 @@ def html(report: LiftReport, *, whole_page: bool) -> str:
             for grid in (
                 distribution_grid(report),
                 interaction_grid(report),
+                *beside,
                 traffic_grid(report),
             )
             if grid is not None

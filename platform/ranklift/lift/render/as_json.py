@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from datetime import date, datetime
 from typing import Any
 
+from ranklift.lift.preference.values import ArmPreferences
 from ranklift.lift.render.grid import TrueLift
+from ranklift.lift.shadows import ShadowSummary
 from ranklift.lift.values import (
     Distribution,
     LiftReport,
@@ -24,11 +26,18 @@ from ranklift.lift.values import (
 )
 
 
-def to_json(report: LiftReport, *, true_lift: TrueLift | None = None) -> str:
+def to_json(
+    report: LiftReport,
+    *,
+    true_lift: TrueLift | None = None,
+    preferences: Sequence[ArmPreferences] = (),
+    shadows: Sequence[ShadowSummary] = (),
+) -> str:
     """Return the report as JSON text, the same bytes for the same report.
 
     What is not available is null, with the reason; so is the infinite end of an interval.
     `true_lift`, by (metric, arm), is what a simulated world knows; it is set beside the estimates.
+    `preferences` and `shadows` get keys of their own where there are any.
     """
     verdict = report.verdict
     content = {
@@ -56,7 +65,24 @@ def to_json(report: LiftReport, *, true_lift: TrueLift | None = None) -> str:
         "novelty": [_found(day) for day in report.novelty],
         "distributions": [_distribution(one) for one in report.distributions],
         "interactions": [asdict(one) for one in report.interactions],
+        **modes(preferences, shadows),
     }
+    return as_text(content)
+
+
+def modes(
+    preferences: Sequence[ArmPreferences], shadows: Sequence[ShadowSummary]
+) -> dict[str, Any]:
+    """Return what stands beside the lifts of arms that interleave or have shadows."""
+    found = {
+        "preferences": [asdict(one) for one in preferences],
+        "shadows": [asdict(one) for one in shadows],
+    }
+    return {name: values for name, values in found.items() if values}
+
+
+def as_text(content: Mapping[str, Any]) -> str:
+    """Return a document as JSON text."""
     return json.dumps(_plain(content), indent=2, allow_nan=False, ensure_ascii=False)
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from ranklift.lift.plan_messages import HORIZONS, metric_message
+from ranklift.lift.preference.values import ArmPreferences
 from ranklift.lift.values import (
     ArmTraffic,
     Check,
@@ -25,6 +26,8 @@ from ranklift.lift.values import (
     Unavailable,
     Verdict,
 )
+from ranklift.store.values import InterleavingMethod
+from ranklift.v1 import experiments_pb2
 from ranklift.v1 import lift_pb2 as pb
 
 ROLES = {
@@ -44,6 +47,12 @@ ADVICE = {
     Decision.KEEP_RUNNING: pb.ADVICE_KEEP_RUNNING,
     Decision.NO_DIFFERENCE: pb.ADVICE_NO_DIFFERENCE,
     Decision.INVALID: pb.ADVICE_INVALID,
+}
+METHODS = {
+    InterleavingMethod.TEAM_DRAFT: experiments_pb2.INTERLEAVING_METHOD_TEAM_DRAFT,
+    InterleavingMethod.BALANCED: experiments_pb2.INTERLEAVING_METHOD_BALANCED,
+    InterleavingMethod.PROBABILISTIC: experiments_pb2.INTERLEAVING_METHOD_PROBABILISTIC,
+    InterleavingMethod.OPTIMIZED: experiments_pb2.INTERLEAVING_METHOD_OPTIMIZED,
 }
 
 
@@ -73,6 +82,32 @@ def to_proto(report: LiftReport) -> pb.LiftReport:
         interactions=[_interaction(one) for one in report.interactions],
         log_digest=report.log_digest,
         version=report.version,
+    )
+
+
+def preference_message(arm: ArmPreferences) -> pb.PreferenceReport:
+    """Return the message of an arm's preferences."""
+    return pb.PreferenceReport(
+        arm=arm.arm,
+        method=METHODS[InterleavingMethod(arm.method)],
+        preferences=[
+            pb.Preference(
+                model_a=one.model_a,
+                model_b=one.model_b,
+                wins_a=one.wins_a,
+                wins_b=one.wins_b,
+                ties=one.ties,
+                preference=one.preference,
+                interval=_interval(one.interval),
+                confidence_level=arm.confidence_level,
+                p_value=one.p_value,
+                overlap=one.overlap,
+            )
+            for one in arm.preferences
+        ],
+        pages=arm.pages,
+        degraded_pages=arm.degraded_pages,
+        units=arm.units,
     )
 
 

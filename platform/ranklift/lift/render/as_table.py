@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from rich import box
@@ -39,15 +39,25 @@ _DECISION_STYLES = {
 _OUTCOME_STYLES = {Outcome.PASSED: "green", Outcome.BREACHED: "bold red", Outcome.OPEN: "yellow"}
 
 
-def to_table(report: LiftReport, *, true_lift: TrueLift | None = None) -> Group:
+def to_table(
+    report: LiftReport, *, true_lift: TrueLift | None = None, beside: Sequence[Grid] = ()
+) -> Group:
     """Return the report as Rich text and tables: verdict, failed checks, lifts, traffic.
 
     `true_lift`, by (metric, arm), is what a simulated world knows; it gets a column of its own.
+    `beside` are more tables.
     """
-    return Group(*_parts(printable(report), true_lift))
+    return Group(*_parts(printable(report), true_lift, beside))
 
 
-def _parts(report: LiftReport, true_lift: TrueLift | None) -> Iterator[RenderableType]:
+def grids_table(grids: Sequence[Grid]) -> Group:
+    """Return tables alone, where there is no lift to report."""
+    return Group(*(part for grid in grids for part in _grid(grid)))
+
+
+def _parts(
+    report: LiftReport, true_lift: TrueLift | None, beside: Sequence[Grid]
+) -> Iterator[RenderableType]:
     yield _verdict(report)
     yield Text(f"{subject(report)}\n{window(report)}\n", style="dim")
     for grid in lift_grids(report, true_lift):
@@ -61,6 +71,7 @@ def _parts(report: LiftReport, true_lift: TrueLift | None) -> Iterator[Renderabl
         *look_grids(report, primary=True, last=LAST_LOOKS),
         distribution_grid(report),
         interaction_grid(report),
+        *beside,
         traffic_grid(report),
     )
     for other in others:

@@ -1,0 +1,1 @@
+"""Which of the rankings on an interleaved page do users prefer?"""
