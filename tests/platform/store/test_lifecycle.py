@@ -357,7 +357,7 @@ def test_the_registry_keeps_its_promises(migrated_sqlite: Path) -> None:
     run_state_machine_as_test(
         Lifecycle,
         settings=settings(
-            max_examples=30,
+            max_examples=20,
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow],
