@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -399,6 +400,18 @@ def test_the_schema_accepts_what_the_reader_does(tmp_path: Path, name: str, cont
     path.write_text(content)
     read_experiment_file(path)
     jsonschema.validate(as_json(path), SCHEMA)
+
+
+def test_the_example_of_the_docs_is_an_experiment(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "experiments.md").read_text(encoding="utf-8")
+    example, composed = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    arm = 'name = "x"\narms = [{name = "a", share = 1, {}}]'
+    lines = [line.partition("#")[0].strip() for line in composed.splitlines()]
+    for number, content in enumerate([example, *(arm.replace("{}", line) for line in lines)]):
+        path = tmp_path / f"{number}.toml"
+        path.write_text(content)
+        check_experiment(read_experiment_file(path), now=datetime(2030, 1, 1, tzinfo=UTC))
+        jsonschema.validate(as_json(path), SCHEMA)
 
 
 # A change of EVERYTHING that makes it wrong.
