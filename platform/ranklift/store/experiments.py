@@ -10,9 +10,17 @@ from datetime import datetime
 from sqlalchemy import Engine, func, or_, select
 from sqlalchemy.orm import Session
 
+from ranklift.store.changes import (
+    check_etag,
+    check_state,
+    found_row,
+    repeated,
+    replace_arms,
+    shipped_version,
+)
 from ranklift.store.database import reading, utc_now, writing_alone
 from ranklift.store.definitions import check_arms, check_conflicts, check_references
-from ranklift.store.experiment_rows import arm_rows, new_row, revise, to_value, write
+from ranklift.store.experiment_rows import new_row, revise, to_value, write
 from ranklift.store.layers import (
     give_back_slots,
     layer_row,
@@ -25,7 +33,6 @@ from ranklift.store.models import champion_row
 from ranklift.store.paging import from_token, size_of, to_token
 from ranklift.store.tables import (
     ExperimentRow,
-    ForecastRow,
     LayerRevisionRow,
     LayerRow,
 )
@@ -35,10 +42,9 @@ from ranklift.store.values import (
     Experiment,
     ExperimentState,
     Layer,
-    ModelRef,
     RegisteredExperiment,
 )
-from ranklift.v1.errors import AlreadyExists, Conflict, InvalidRequest, NotFound, NotReady
+from ranklift.v1.errors import AlreadyExists, InvalidRequest, NotReady
 
 DRAFT, RUNNING, PAUSED, CONCLUDED = (
     ExperimentState.DRAFT,
@@ -85,7 +91,7 @@ class Experiments:
             ).all()
             for row in taken:
                 if row.request_id == request_id:
-                    return _repeated(to_value(row), experiment)
+                    return repeated(to_value(row), experiment)
             if taken:
                 raise AlreadyExists.of(
                     "name",
@@ -105,7 +111,7 @@ class Experiments:
             NotFound: there is none of this name.
         """
         with reading(self._engine) as session:
-            return to_value(_found(session.get(ExperimentRow, name), name))
+            return to_value(found_row(session.get(ExperimentRow, name), name))
 
     def list(
         self,
@@ -225,7 +231,7 @@ class Experiments:
                 _check(session, new)
                 layer_row(session, new.layer)
             if {"arms", "control"} & set(changed):
-                _replace_arms(session, row, new)
+                replace_arms(session, row, new)
             write(row, new)
             revise(row, actor=actor, reason=reason, now=self._clock())
             session.flush()
@@ -241,7 +247,7 @@ class Experiments:
                 experiment wants the same pages.
         """
         with self._changing(name, etag) as (session, row):
-            _check_state(row, RUNNING, (DRAFT, PAUSED))
+            check_state(row, RUNNING, (DRAFT, PAUSED))
             check_conflicts(session, to_value(row).experiment)
             if not row.slots:
                 take_slots(session, row)
@@ -286,7 +292,7 @@ class Experiments:
             NotReady: it does not run.
         """
         with self._changing(name, etag) as (session, row):
-            _check_state(row, PAUSED, (RUNNING,))
+            check_state(row, PAUSED, (RUNNING,))
             return self._moved(session, row, PAUSED, actor, reason)
 
     def conclude(
@@ -310,8 +316,8 @@ class Experiments:
             NotReady: it never ran, or is concluded already.
         """
         with self._changing(name, etag) as (session, row):
-            shipped = _shipped(to_value(row).experiment, decision, arm)
-            _check_state(row, CONCLUDED, (RUNNING, PAUSED))
+            shipped = shipped_version(to_value(row).experiment, decision, arm)
+            check_state(row, CONCLUDED, (RUNNING, PAUSED))
             now = self._clock()
             row.ended = now
             row.decision = decision
@@ -326,7 +332,7 @@ class Experiments:
     @contextmanager
     def _changing(self, name: str, etag: str) -> Iterator[tuple[Session, ExperimentRow]]:
         with writing_alone(self._engine) as session:
-            row = _found(session.get(ExperimentRow, name), name)
+            row = found_row(session.get(ExperimentRow, name), name)
             check_etag(to_value(row), etag)
             yield session, row
 
@@ -345,78 +351,6 @@ class Experiments:
         return to_value(row)
 
 
-def check_etag(present: RegisteredExperiment, etag: str) -> None:
-    """Refuse an etag that is given and is not the present one.
-
-    Raises:
-        Conflict: it is stale.
-    """
-    if etag and etag != present.etag:
-        raise Conflict.of(
-            "etag",
-            f'"{etag:.80}" is stale, the experiment is at "{present.etag}"; get it again and '
-            "repeat",
-        )
-
-
 def _check(session: Session, experiment: Experiment) -> None:
     check_references(session, experiment)
     check_conflicts(session, experiment)
-
-
-def _check_state(
-    row: ExperimentRow, to: ExperimentState, allowed_from: Collection[ExperimentState]
-) -> None:
-    if row.state not in allowed_from:
-        allowed = " or ".join(sorted(allowed_from))
-        raise NotReady.of("name", f'"{row.name}" is {row.state}, must be {allowed} to become {to}')
-
-
-def _replace_arms(session: Session, row: ExperimentRow, new: Experiment) -> None:
-    forecast = session.scalar(select(ForecastRow).where(ForecastRow.experiment == row.name))
-    if forecast is not None:
-        raise NotReady.of(
-            "arms", f'"{row.name}" has forecasts for its arms; register another experiment'
-        )
-    row.arms.clear()
-    session.flush()  # or the new rows would meet the old ones
-    row.arms.extend(arm_rows(new))
-
-
-def _shipped(experiment: Experiment, decision: Decision, arm: str) -> ModelRef | None:
-    """Return the model version that the decision ships, None when it ships none."""
-    if decision is not Decision.SHIP:
-        if arm:
-            raise InvalidRequest.of(
-                "arm", f'is "{arm:.64}", must be empty unless the decision is to ship'
-            )
-        return None
-    models = {one.name: one.model for one in experiment.arms}
-    if arm not in models:
-        given = f'"{arm:.64}" is no arm' if arm else "is empty"
-        raise InvalidRequest.of("arm", f"{given}, must name the arm to ship")
-    if models[arm] is None:
-        raise InvalidRequest.of(
-            "arm",
-            f'"{arm}" has no model version of its own to ship; conclude without shipping and set '
-            "the champion",
-        )
-    return models[arm]
-
-
-def _found(row: ExperimentRow | None, name: str) -> ExperimentRow:
-    if row is None:
-        raise NotFound.of("name", f'there is no experiment "{name}"; list the experiments')
-    return row
-
-
-def _repeated(made: RegisteredExperiment, experiment: Experiment) -> RegisteredExperiment:
-    """Return what a request made before. Once that was changed, its content says nothing more of
-    what was asked for, so only the name is compared."""
-    same_name = made.experiment.name == experiment.name
-    if not same_name or (made.revision == 1 and made.experiment != experiment):
-        raise AlreadyExists.of(
-            "request_id",
-            f'it made experiment "{made.experiment.name}" with other content; use a new id',
-        )
-    return made

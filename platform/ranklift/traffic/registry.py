@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from ranklift.store.experiments import check_etag
+from ranklift.store.changes import check_etag
 from ranklift.store.values import Decision, ExperimentState, Layer, RegisteredExperiment
 from ranklift.traffic.checks import check_name
 from ranklift.traffic.experiment_changes import FIELDS, changed_experiment

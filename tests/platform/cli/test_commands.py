@@ -131,11 +131,45 @@ def test_an_experiment_from_a_file_to_its_conclusion(
     assert "reviewed" in shown
 
 
+def test_an_experiment_is_changed_ramped_and_held_out(
+    run: Run, definition: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("layer", "set", "default", "--holdout", "0.05", "--reason", "long-term") == 0
+    assert run("experiment", "apply", definition) == 0
+    with open(definition, "a") as file:
+        file.write('[ramp]\nsteps = [{traffic_share = 0.01, hold = "1d"}, {traffic_share = 1}]\n')
+    assert run("experiment", "apply", definition) == 0
+    assert run("experiment", "start", "title-boost", "--etag", "title-boost-1") == 2, "stale"
+    assert run("experiment", "start", "title-boost", "--etag", "title-boost-2") == 0
+    assert run("experiment", "ramp", "title-boost", "0.25", "--reason", "no harm") == 0
+    assert run("experiment", "update", "title-boost", "--owner", "bob", "--force", "u=control") == 0
+    assert run("experiment", "update", "title-boost") == 2, "update what?"
+    assert run("layer", "set", "default", "--holdout", "0.1") == 2, "units would change"
+    complaint = capsys.readouterr().err.splitlines()[-1]
+    assert '"title-boost" is running in layer "default"' in complaint
+    assert run("layer", "list") == 0
+    assert "5 %" in capsys.readouterr().out
+    assert run("experiment", "list", "--state", "running", "--owner", "bob") == 0
+    assert "25 %" in capsys.readouterr().out
+    assert run("experiment", "show", "title-boost") == 0
+    shown = capsys.readouterr().out
+    for fact in ("0-9999", "u control", "1 % for 1 day", "no harm", "bm25@2"):
+        assert fact in shown
+
+
+def test_the_schema_is_printed(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("experiment", "schema") == 0
+    assert json.loads(capsys.readouterr().out)["title"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
         (("experiment", "show", "nope"), "nope"),
         (("experiment", "apply", "nope.toml"), "nope.toml"),
+        (("experiment", "ramp", "nope", "2"), "2 is no share"),
+        (("experiment", "update", "nope", "--force", "u"), "is not UNIT=ARM"),
+        (("layer", "set", "a/b", "--holdout", "0.1"), '"a/b" is no valid name'),
         (("report", "nope"), "nope"),
         (("retrain", "run", "nope"), "nope"),
         (("serve", "ranker", "--load", "bm25"), "is not model@version"),

@@ -13,9 +13,9 @@ from alembic import command
 from alembic.config import Config
 from hypothesis import HealthCheck, given, settings
 from sqlalchemy import create_engine, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DatabaseError, IntegrityError
 from tests.platform.plans import plans
-from tests.platform.store.defined import OLD, experiment, register_models
+from tests.platform.store.defined import NEW, NOON, OLD, experiment, register_models
 
 from ranklift.store.analysis import (
     AnalysisPlan,
@@ -31,9 +31,19 @@ from ranklift.store.experiments import Experiments
 from ranklift.store.registry import Registry, open_registry
 from ranklift.store.values import (
     Arm,
+    Condition,
     Decision,
     ExperimentState,
+    Exploration,
+    ExplorationMethod,
+    HarmAction,
+    Interleaving,
+    InterleavingMethod,
+    Layer,
     ModelRef,
+    Prerequisite,
+    Ramp,
+    RampStep,
     RegisteredExperiment,
     Unit,
 )
@@ -351,6 +361,184 @@ def test_a_plan_of_a_newer_version_is_named_and_not_guessed(
         experiments.get("bert")
 
 
+COMPOSED = experiment(
+    "composed",
+    arms=(
+        Arm("plain", 5_000, OLD),
+        Arm(
+            "mixed",
+            5_000,
+            interleaving=Interleaving((OLD, NEW), InterleavingMethod.OPTIMIZED),
+            exploration=Exploration(ExplorationMethod.PLACKETT_LUCE, 10, 1 / 3, 0.5),
+            shadows=(NEW, OLD),
+        ),
+    ),
+    control="plain",
+    layer_share=2_500,
+    conditions=(
+        Condition("country", ("at", "de — ö")),
+        Condition("platform", ("",), negated=True),
+    ),
+    prerequisites=(Prerequisite("bert", ("old", "new")),),
+    forced=(("user-1", "mixed"), ("user-2", "plain")),
+    traffic_share=100,
+    ramp=Ramp(
+        (RampStep(100, timedelta(days=1, microseconds=5)), RampStep(5_000, min_units=2**40)),
+        HarmAction.PAUSE,
+    ),
+)
+
+
+def test_compositions_targeting_and_ramps_come_back_whole(experiments: Experiments) -> None:
+    experiments.create(experiment("bert", "other"), actor="ann")
+    made = experiments.create(COMPOSED, actor="ann", request_id="r-1")
+    assert made.experiment == COMPOSED
+    assert experiments.get("composed").experiment == COMPOSED
+    assert experiments.create(COMPOSED, actor="ann", request_id="r-1") == made
+
+
+def test_every_missing_version_of_a_composition_is_named(experiments: Experiments) -> None:
+    absent = ModelRef("absent", "1")
+    arms = (Arm("all", 10_000, interleaving=Interleaving((OLD, absent)), shadows=(absent,)),)
+    with pytest.raises(NotFound) as error:
+        experiments.create(experiment(arms=arms, control="all"), actor="ann")
+    assert fields(error) == ["arms[0].interleaving.models[1]", "arms[0].shadows[0]"]
+
+
+def test_a_draft_may_change_in_all_but_its_name(experiments: Experiments) -> None:
+    experiments.create(experiment("bert", "other"), actor="ann")
+    experiments.create(experiment("composed"), actor="ann")
+    every = set(COMPOSED.__slots__) - {"name"}
+    changed = experiments.update("composed", COMPOSED, every, actor="bob", reason="second thoughts")
+    assert changed == experiments.get("composed")
+    assert changed.experiment == COMPOSED
+    assert (changed.state, changed.revision) == (DRAFT, 2)
+    assert (changed.revisions[-1].actor, changed.revisions[-1].reason) == ("bob", "second thoughts")
+    assert changed.revisions[-1].traffic_share == 100
+
+
+def test_the_meaning_of_what_ran_does_not_change(experiments: Experiments) -> None:
+    experiments.create(experiment("bert", "other", conditions=NOBODY), actor="ann")
+    experiments.create(experiment("composed"), actor="ann")
+    running = start(experiments, "composed")
+    every = set(COMPOSED.__slots__) - {"name"}
+    open_ = {"owner", "hypothesis", "planned_end", "forced"}
+    for field in sorted(every - open_):
+        if getattr(COMPOSED, field) == getattr(running.experiment, field):
+            continue
+        with pytest.raises(NotReady, match="cannot change once it ran") as error:
+            experiments.update("composed", COMPOSED, {field}, actor="ann", reason="")
+        assert fields(error) == [field]
+    assert experiments.get("composed") == running
+    new = replace(COMPOSED, owner="bob", hypothesis="h", planned_end=NOON)
+    changed = experiments.update("composed", new, open_, actor="ann", reason="")
+    assert changed.experiment == replace(
+        running.experiment, owner="bob", hypothesis="h", planned_end=NOON, forced=COMPOSED.forced
+    )
+    assert (changed.state, changed.revision) == (RUNNING, 3)
+
+
+NOBODY = (Condition("country", ("nowhere",)),)
+
+
+def test_a_change_that_changes_nothing_is_no_revision(experiments: Experiments) -> None:
+    made = experiments.create(experiment(owner="ann"), actor="ann")
+    of = experiment(owner="ann")
+    assert experiments.update("bert", of, {"owner", "arms"}, actor="ann", reason="") == made
+
+
+def test_arms_with_forecasts_stay(registry: Registry, experiments: Experiments) -> None:
+    experiments.create(experiment(), actor="ann")
+    with writing(registry.engine) as session:
+        session.execute(
+            text(
+                "INSERT INTO forecasts (experiment, arm, metric, estimator, lift, lower, upper,"
+                " confidence_level, effective_units, support, log_digest, made) VALUES"
+                " ('bert', 'new', 'page_ctr', 'ips', 0, 0, 0, 0.9, 1, 1, '', :now)"
+            ),
+            {"now": "2026-05-01 12:00:00"},
+        )
+    other = experiment(arms=(Arm("old", 5_000, OLD), Arm("new", 5_000, NEW)))
+    with pytest.raises(NotReady, match="has forecasts for its arms"):
+        experiments.update("bert", other, {"arms"}, actor="ann", reason="")
+    experiments.update("bert", experiment(owner="bob"), {"owner"}, actor="ann", reason="")
+
+
+def test_a_traffic_share_only_grows(experiments: Experiments) -> None:
+    experiments.create(experiment(traffic_share=400), actor="ann")
+    with pytest.raises(NotReady, match="is draft, must be paused or running"):
+        experiments.ramp("bert", 800, actor="ann", reason="")
+    start(experiments, "bert")
+    ramped = experiments.ramp("bert", 800, actor="ramp", reason="no harm at 4 %")
+    assert ramped == experiments.get("bert")
+    assert ramped.experiment.traffic_share == 800
+    assert [one.traffic_share for one in ramped.revisions] == [400, 400, 800]
+    assert (ramped.state, ramped.revision, ramped.revisions[-1].actor) == (RUNNING, 3, "ramp")
+    for share in (800, 400):
+        with pytest.raises(NotReady, match="only grows") as error:
+            experiments.ramp("bert", share, actor="ann", reason="")
+        assert fields(error) == ["traffic_share"]
+    for share in (0, 10_001):
+        with pytest.raises(InvalidRequest, match=r"must be in \(0, 1\]"):
+            experiments.ramp("bert", share, actor="ann", reason="")
+    pause(experiments, "bert")
+    assert experiments.ramp("bert", 10_000, actor="ann", reason="").state is PAUSED
+
+
+def test_shipping_an_arm_makes_its_version_the_champion(
+    registry: Registry, experiments: Experiments
+) -> None:
+    experiments.create(experiment(), actor="ann")
+    start(experiments, "bert")
+    for arm, says in (("", "is empty"), ("nobody", '"nobody" is no arm')):
+        with pytest.raises(InvalidRequest, match=says):
+            experiments.conclude("bert", Decision.SHIP, arm=arm, actor="ann", reason="")
+    assert registry.models.champion() is None
+    experiments.conclude("bert", Decision.SHIP, arm="new", actor="ann", reason="better")
+    champion = registry.models.champion()
+    assert champion is not None
+    assert champion.ref == NEW
+
+
+def test_a_conclusion_that_fails_half_way_ships_nothing(
+    registry: Registry, experiments: Experiments
+) -> None:
+    """The champion is written, then the layer cannot be: as if the process died in between."""
+    experiments.create(experiment(), actor="ann")
+    running = start(experiments, "bert")
+    with writing(registry.engine) as session:
+        session.execute(text("ALTER TABLE layer_revisions RENAME TO away"))
+    try:
+        with pytest.raises(DatabaseError):
+            experiments.conclude("bert", Decision.SHIP, arm="new", actor="ann", reason="")
+    finally:
+        with writing(registry.engine) as session:
+            session.execute(text("ALTER TABLE away RENAME TO layer_revisions"))
+    assert registry.models.champion() is None
+    assert experiments.get("bert") == running
+
+
+def test_an_interleaving_is_nothing_to_ship(experiments: Experiments) -> None:
+    experiments.create(experiment("bert", "other", conditions=NOBODY), actor="ann")
+    experiments.create(replace(COMPOSED, prerequisites=()), actor="ann")
+    start(experiments, "composed")
+    with pytest.raises(InvalidRequest, match='"mixed" has no model version of its own'):
+        experiments.conclude("composed", Decision.SHIP, arm="mixed", actor="ann", reason="")
+
+
+def test_the_list_can_be_of_a_layer_and_an_owner(experiments: Experiments) -> None:
+    for name, layer, owner in (("a", "x", "ann"), ("b", "x", "bob"), ("c", "y", "ann")):
+        experiments.create(experiment(name, layer, owner=owner), actor="ann")
+
+    def names(**wanted: str) -> list[str]:
+        return [one.experiment.name for one in experiments.list(**wanted)[0]]  # type: ignore[arg-type]
+
+    assert names(layer="x") == ["a", "b"]
+    assert names(owner="ann") == ["a", "c"]
+    assert names(layer="x", owner="ann") == ["a"]
+    assert names(layer="z") == []
+
+
 # What an installation of schema 0001 holds: an experiment that runs.
 OLD_ROWS = (
     "INSERT INTO layers (name) VALUES ('default')",
@@ -376,6 +564,61 @@ def migrate(change: Callable[[Config, str], None], url: str, revision: str) -> N
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         change(config, revision)
+    engine.dispose()
+
+
+def test_what_ran_before_layers_had_slots_keeps_its_meaning(empty_url: str) -> None:
+    migrate(command.upgrade, empty_url, "0004")
+    engine = open_engine(empty_url)
+    with writing(engine) as session:
+        for statement in OLD_ROWS:
+            session.execute(text(statement))
+        session.execute(text("UPDATE experiments SET traffic_share = 5000"))
+        session.execute(
+            text(
+                "INSERT INTO experiments (name, layer, unit, traffic_share, salt, primary_metric,"
+                " owner, hypothesis, state, revision, created, updated, started)"
+                " SELECT 'waits', layer, unit, traffic_share, 't', primary_metric, owner,"
+                " hypothesis, 'paused', 3, created, updated, started FROM experiments"
+            )
+        )
+        session.execute(
+            text(
+                "INSERT INTO arms (experiment, name, position, share, is_control, model, version)"
+                " SELECT 'waits', name, position, share, is_control, model, version FROM arms"
+            )
+        )
+        for number, state in ((1, "draft"), (2, "running")):
+            session.execute(
+                text(
+                    "INSERT INTO experiment_revisions (experiment, number, state, actor, reason,"
+                    " created) VALUES ('bert', :number, :state, '', '', '2026-05-01')"
+                ),
+                {"number": number, "state": state},
+            )
+        session.execute(
+            text(
+                "INSERT INTO forecasts (experiment, arm, metric, estimator, lift, lower, upper,"
+                " confidence_level, effective_units, support, log_digest, made) VALUES"
+                " ('bert', 'new', 'page_ctr', 'ips', 0, 0, 0, 0.9, 1, 1, '', '2026-05-01')"
+            )
+        )
+    upgrade(empty_url)
+    registry = open_registry(empty_url)
+    bert = registry.experiments.get("bert")
+    assert (bert.slots, bert.experiment.layer_share) == (((0, 10_000),), 10_000)
+    assert [one.traffic_share for one in bert.revisions] == [5_000, 5_000]
+    assert registry.experiments.layers() == (Layer("default", "default/slots/1", 0),)
+    with pytest.raises(NotReady, match='"bert" \\(1\\) hold the rest'):
+        start(registry.experiments, "waits")
+    registry.experiments.conclude("bert", Decision.NONE, actor="", reason="")
+    assert start(registry.experiments, "waits").slots == ((0, 10_000),)
+    registry.close()
+    migrate(command.downgrade, empty_url, "0004")
+    with reading(engine) as session:
+        rows = session.execute(text("SELECT experiment, model FROM arms")).all()
+        assert len(rows) == 4
+        assert session.execute(text("SELECT count(*) FROM forecasts")).scalar_one() == 1
     engine.dispose()
 
 

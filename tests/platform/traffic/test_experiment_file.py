@@ -3,13 +3,32 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import jsonschema
 import pytest
+from pydantic_core import to_json
 
 from ranklift.store.analysis import AnalysisPlan, Direction, Form, Guardrail, Horizon, Metric
-from ranklift.traffic.experiment_file import read_experiment_file
+from ranklift.store.declaration_file import read_declaration
+from ranklift.store.values import (
+    Arm,
+    Condition,
+    Experiment,
+    Exploration,
+    ExplorationMethod,
+    HarmAction,
+    Interleaving,
+    InterleavingMethod,
+    ModelRef,
+    Prerequisite,
+    Ramp,
+    RampStep,
+)
+from ranklift.traffic.durations import to_duration
+from ranklift.traffic.experiment_file import experiment_schema, read_experiment_file
 from ranklift.traffic.experiments import check_experiment
 from ranklift.v1 import experiments_pb2 as pb
 from ranklift.v1.errors import InvalidRequest
@@ -280,3 +299,170 @@ def test_all_that_is_wrong_with_an_analysis_is_named_at_once(
         read_experiment_file(path)
     found = {one.field: one.description for one in caught.value.violations}
     assert found == {f"{path}: {key}": says for key, says in wrong.items()}
+
+
+EVERYTHING = """
+name = "everything"
+owner = "search"
+layer = "ranking"
+layer_share = 0.5
+control = "plain"
+primary_metric = "user_ctr"
+
+[[arms]]
+name = "plain"
+share = 0.5
+model = "bm25@1"
+shadows = ["student@3"]
+
+[[arms]]
+name = "mixed"
+share = 0.5
+interleaving = {models = ["bm25@1", "student@3"], method = "optimized"}
+exploration = {method = "plackett_luce", top_k = 10, probability = 0.2, temperature = 0.5}
+
+[[conditions]]
+attribute = "country"
+values = ["at", "de"]
+negated = true
+
+[[prerequisites]]
+experiment = "base"
+arms = ["treatment"]
+
+[forced]
+user-1 = "mixed"
+
+[ramp]
+on_harm = "pause"
+
+[[ramp.steps]]
+traffic_share = 0.01
+hold = "1d 12h"
+min_units = 1_000
+
+[[ramp.steps]]
+traffic_share = 0.5
+"""
+
+
+def test_a_file_can_say_everything(tmp_path: Path) -> None:
+    path = tmp_path / "e.toml"
+    path.write_text(EVERYTHING)
+    experiment = check_experiment(read_experiment_file(path), now=datetime(2030, 1, 1, tzinfo=UTC))
+    old, new = ModelRef("bm25", "1"), ModelRef("student", "3")
+    assert experiment == Experiment(
+        name="everything",
+        owner="search",
+        layer="ranking",
+        layer_share=5_000,
+        control="plain",
+        primary_metric="user_ctr",
+        salt="ranking/everything",
+        arms=(
+            Arm("plain", 5_000, old, shadows=(new,)),
+            Arm(
+                "mixed",
+                5_000,
+                interleaving=Interleaving((old, new), InterleavingMethod.OPTIMIZED),
+                exploration=Exploration(ExplorationMethod.PLACKETT_LUCE, 10, 0.2, 0.5),
+            ),
+        ),
+        conditions=(Condition("country", ("at", "de"), negated=True),),
+        prerequisites=(Prerequisite("base", ("treatment",)),),
+        forced=(("user-1", "mixed"),),
+        traffic_share=100,
+        ramp=Ramp((RampStep(100, timedelta(hours=36), 1_000), RampStep(5_000)), HarmAction.PAUSE),
+    )
+
+
+SCHEMA = json.loads(
+    (Path(__file__).parents[3] / "docs" / "experiment.schema.json").read_text(encoding="utf-8")
+)
+
+
+def test_the_published_schema_is_of_this_version() -> None:
+    """When not: ranklift experiment schema > docs/experiment.schema.json"""
+    assert experiment_schema() == SCHEMA
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+
+
+def as_json(path: Path) -> object:
+    """Return what an editor's validator sees of a file."""
+    return json.loads(to_json(read_declaration(path)))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [*FORMATS.items(), *WITH_PLAN.items(), ("e.toml", EVERYTHING)]
+)
+def test_the_schema_accepts_what_the_reader_does(tmp_path: Path, name: str, content: str) -> None:
+    path = tmp_path / name
+    path.write_text(content)
+    read_experiment_file(path)
+    jsonschema.validate(as_json(path), SCHEMA)
+
+
+def test_the_example_of_the_docs_is_an_experiment(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "experiments.md").read_text(encoding="utf-8")
+    example, composed = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    arm = 'name = "x"\narms = [{name = "a", share = 1, {}}]'
+    lines = [line.partition("#")[0].strip() for line in composed.splitlines()]
+    for number, content in enumerate([example, *(arm.replace("{}", line) for line in lines)]):
+        path = tmp_path / f"{number}.toml"
+        path.write_text(content)
+        check_experiment(read_experiment_file(path), now=datetime(2030, 1, 1, tzinfo=UTC))
+        jsonschema.validate(as_json(path), SCHEMA)
+
+
+# A change of EVERYTHING that makes it wrong.
+WRONG = [
+    ('name = "everything"', ""),
+    ('name = "everything"', "name = 3"),
+    ('owner = "search"', 'ownr = "search"'),
+    ("layer_share = 0.5", "layer_share = 0"),
+    ("layer_share = 0.5", 'layer_share = "half"'),
+    ("layer_share = 0.5", "traffic_share = 1.5"),
+    ("layer_share = 0.5", 'unit = "page"'),
+    ("layer_share = 0.5", 'planned_end_time = "soon"'),
+    ('model = "bm25@1"', 'model = "bm25"'),
+    ('shadows = ["student@3"]', 'shadows = "student@3"'),
+    ('method = "optimized"', 'method = "best"'),
+    ('models = ["bm25@1", "student@3"]', 'models = ["bm25@1"]'),
+    ("top_k = 10", "top_k = 1"),
+    ("probability = 0.2", "probability = 0"),
+    ("temperature = 0.5", "temperature = 0"),
+    ('values = ["at", "de"]', "values = []"),
+    ("negated = true", 'negated = "yes"'),
+    ('arms = ["treatment"]', "arms = []"),
+    ('user-1 = "mixed"', "user-1 = 1"),
+    ('on_harm = "pause"', 'on_harm = "panic"'),
+    ('hold = "1d 12h"', 'hold = "a day"'),
+    ("min_units = 1_000", "min_units = -1"),
+    ("min_units = 1_000", "min_units = 1.5"),
+]
+
+
+@pytest.mark.parametrize(("right", "wrong"), WRONG)
+def test_the_schema_refuses_what_the_reader_does(tmp_path: Path, right: str, wrong: str) -> None:
+    assert right in EVERYTHING
+    path = tmp_path / "e.toml"
+    path.write_text(EVERYTHING.replace(right, wrong, 1))
+    with pytest.raises(InvalidRequest) as caught:
+        read_experiment_file(path)
+    assert len(caught.value.violations) <= 2
+    assert "\n" not in str(caught.value)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(as_json(path), SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("text", "hours"), [("45m", 0.75), ("12h", 12), ("1d", 24), ("2w 1h", 337), ("1h30m0s", 1.5)]
+)
+def test_durations_are_written_as_people_do(text: str, hours: float) -> None:
+    assert to_duration(text) == timedelta(hours=hours)
+
+
+@pytest.mark.parametrize("text", ["", "1", "h", "1.5h", "-1h", "1 h", "one day", "999999999w"])
+def test_no_other_text_is_a_duration(text: str) -> None:
+    with pytest.raises(ValueError, match=r"is no duration|is too long"):
+        to_duration(text)

@@ -23,6 +23,7 @@ from ranklift.store.values import (
 )
 from ranklift.traffic.experiment_messages import experiment_message
 from ranklift.traffic.experiments import check_experiment
+from ranklift.traffic.splitter import Splitter
 from ranklift.v1 import experiments_pb2 as pb
 from ranklift.v1.errors import InvalidRequest, Violation
 from ranklift.v1.ranking_pb2 import ModelSelector
@@ -303,3 +304,197 @@ def test_a_form_of_a_newer_version_is_not_guessed() -> None:
     plan = pb.AnalysisPlan(metrics=[pb.Metric(form=9)])  # type: ignore[arg-type]
     (violation,) = violations(analysed(plan))
     assert violation.field == "analysis.metrics[0].form"
+
+
+def selector(text: str) -> ModelSelector:
+    name, _, number = text.partition("@")
+    return ModelSelector(name=name, version=number)
+
+
+def explored(**fields: object) -> pb.Arm:
+    given = {"method": pb.EXPLORATION_METHOD_SWAP, "top_k": 5, "probability": 0.1, **fields}
+    return pb.Arm(name="all", share=1.0, exploration=pb.Exploration(**given))  # type: ignore[arg-type]
+
+
+def mixed(*models: str, method: int = 0, share: float = 1.0) -> pb.Arm:
+    interleaving = pb.Interleaving(
+        models=[selector(model) for model in models],
+        method=method,  # type: ignore[arg-type]
+    )
+    return pb.Arm(name="mixed", share=share, interleaving=interleaving)
+
+
+def shadowed(*models: str) -> pb.Arm:
+    return pb.Arm(name="all", share=1.0, shadows=[selector(model) for model in models])
+
+
+NOTHING = pb.Arm(name="nothing", share=0.5)
+BALANCED = pb.INTERLEAVING_METHOD_BALANCED
+
+
+@pytest.mark.parametrize(
+    ("of", "field", "says"),
+    [
+        (definition(arm("a", 0.5), NOTHING), "arms[1].model", "every arm must"),
+        (definition(pb.Arm(name="b", share=0.5), NOTHING), "arms[1]", "does nothing"),
+        (definition(mixed("a@1")), "arms[0].interleaving.models", "must have 2 to 8"),
+        (definition(mixed("a@1", "a@1")), "arms[0].interleaving.models[1]", "again"),
+        (definition(mixed("a@1", "b@")), "arms[0].interleaving.models[1].version", "is empty"),
+        (
+            definition(mixed("a@1", "b@1", "c@1", method=BALANCED)),
+            "arms[0].interleaving.models",
+            "must have 2 with the balanced method",
+        ),
+        (definition(mixed("a@1", "b@1", method=9)), "arms[0].interleaving.method", "is no method"),
+        (definition(explored(method=0)), "arms[0].exploration.method", "is not given"),
+        (definition(explored(top_k=1)), "arms[0].exploration.top_k", "is not in [2, 50]"),
+        (definition(explored(probability=0)), "arms[0].exploration.probability", "0 is no prob"),
+        (definition(explored(temperature=-1)), "arms[0].exploration.temperature", "above 0"),
+        (definition(shadowed("a@1", "A@1")), "arms[0].shadows[1].name", "is no valid name"),
+        (
+            definition(shadowed(*(f"a@{i}" for i in range(9)))),
+            "arms[0].shadows",
+            "must have at most 8",
+        ),
+    ],
+)
+def test_compositions_that_are_wrong(of: pb.Experiment, field: str, says: str) -> None:
+    (violation,) = violations(of)
+    assert violation.field == field
+    assert says in violation.description
+
+
+def test_one_arm_that_composes_may_be_alone_and_a_control_may_do_nothing() -> None:
+    for alone in (mixed("a@1", "b@1"), explored(), shadowed("a@1")):
+        assert len(check_experiment(definition(alone), now=NOW).arms) == 1
+    exploring = explored()
+    exploring.share = 0.5
+    assert not check_experiment(definition(NOTHING, exploring), now=NOW).ranks
+
+
+def with_parts(**parts: object) -> pb.Experiment:
+    of = definition()
+    of.MergeFrom(pb.Experiment(**parts))  # type: ignore[arg-type]
+    return of
+
+
+def steps(*shares: float) -> pb.Ramp:
+    return pb.Ramp(steps=[pb.RampStep(traffic_share=share) for share in shares])
+
+
+COUNTRY = pb.Condition(attribute="country", values=["at"])
+NOT_COUNTRY = pb.Condition(attribute="country", values=["at"], negated=True)
+
+
+@pytest.mark.parametrize(
+    ("of", "field", "says"),
+    [
+        (with_parts(layer_share=1.5), "layer_share", "1.5 is no share"),
+        (with_parts(conditions=[pb.Condition(values=["x"])]), "conditions[0].attribute", "empty"),
+        (
+            with_parts(conditions=[pb.Condition(attribute="x")]),
+            "conditions[0].values",
+            "must have 1 to 1,000",
+        ),
+        (with_parts(conditions=[COUNTRY] * 17), "conditions", "must have at most 16"),
+        (with_parts(conditions=[COUNTRY, NOT_COUNTRY]), "conditions", "meets them all"),
+        (
+            with_parts(prerequisites=[pb.Prerequisite(experiment="x")]),
+            "prerequisites[0].arms",
+            "is empty",
+        ),
+        (
+            with_parts(prerequisites=[pb.Prerequisite(experiment="x", arms=["a"])] * 2),
+            "prerequisites[1].experiment",
+            "each must come once",
+        ),
+        (
+            with_parts(forced_units=[pb.ForcedUnit(unit_id="u", arm="nobody")]),
+            "forced_units[0].arm",
+            '"nobody" is no arm',
+        ),
+        (
+            with_parts(forced_units=[pb.ForcedUnit(unit_id="u", arm="control")] * 2),
+            "forced_units[1].unit_id",
+            "each must come once",
+        ),
+        (with_parts(ramp=pb.Ramp()), "ramp.steps", "must have 1 to 100"),
+        (with_parts(ramp=steps(0.5, 0.5)), "ramp.steps[1].traffic_share", "must grow"),
+        (
+            with_parts(ramp=steps(0.01), traffic_share=0.5),
+            "traffic_share",
+            "must be left out or be 0.01",
+        ),
+        (with_parts(ramp=pb.Ramp(steps=steps(0.1).steps, on_harm=7)), "ramp.on_harm", "no action"),  # type: ignore[arg-type]
+        (with_parts(salt="b/slots/3"), "salt", "is a layer's own"),
+        (with_parts(salt="b/holdout"), "salt", "is a layer's own"),
+    ],
+)
+def test_targeting_and_ramps_that_are_wrong(of: pb.Experiment, field: str, says: str) -> None:
+    (violation,) = violations(of)
+    assert violation.field == field
+    assert says in violation.description
+
+
+def test_no_name_makes_the_salt_of_a_holdout() -> None:
+    """Such an experiment would lose its first buckets, and so a part of one arm, to the holdout."""
+    (violation,) = violations(with_field("name", "holdout"))
+    assert violation.field == "name"
+
+
+def test_a_ramp_says_what_an_experiment_starts_with() -> None:
+    experiment = check_experiment(with_parts(ramp=steps(0.01, 0.05, 0.5)), now=NOW)
+    assert experiment.traffic_share == 100
+    assert experiment.ramp is not None
+    assert [step.traffic_share for step in experiment.ramp.steps] == [100, 500, 5_000]
+
+
+@pytest.mark.parametrize(
+    ("shares", "traffic", "allowed"),
+    [
+        ((0.5, 0.5), 0.0001, "a multiple of 0.0002"),
+        ((0.25, 0.75), 0.001, "a multiple of 0.0004"),
+        ((0.3333, 0.3333, 0.3334), 0.1, "1"),
+        ((0.33, 0.33, 0.34), 0.001, "a multiple of 0.01"),
+    ],
+)
+def test_every_arm_gets_whole_buckets(
+    shares: tuple[float, ...], traffic: float, allowed: str
+) -> None:
+    """A part of a bucket counts as a whole one, so the arms would not have their shares."""
+    of = definition(*(arm(f"arm-{i}", share) for i, share in enumerate(shares)))
+    of.traffic_share = traffic
+    (violation,) = violations(of)
+    assert violation.field == "traffic_share"
+    assert f"must be {allowed}, or choose rounder arm shares" in violation.description
+    of.traffic_share = float(allowed.rpartition(" ")[2])
+    experiment = check_experiment(of, now=NOW)
+    splitter = Splitter.of(experiment)
+    owned = [end - start for start, end in zip(splitter.starts, splitter.ends, strict=True)]
+    assert [one * BUCKETS for one in owned] == [
+        one.share * experiment.traffic_share for one in experiment.arms
+    ]
+
+
+def test_everything_of_a_definition_is_told_again() -> None:
+    arms = (mixed("a@1", "b@1", method=BALANCED, share=0.5), arm("plain", 0.5))
+    arms[0].exploration.CopyFrom(explored(temperature=0.5).exploration)
+    arms[1].shadows.append(selector("c@1"))
+    of = definition(*arms)
+    of.layer_share = 0.25
+    of.conditions.extend([COUNTRY, pb.Condition(attribute="os", values=["", "x"], negated=True)])
+    of.prerequisites.append(pb.Prerequisite(experiment="base", arms=["old", "new"]))
+    of.forced_units.append(pb.ForcedUnit(unit_id="u", arm="plain"))
+    of.ramp.CopyFrom(steps(0.01, 0.5))
+    of.ramp.steps[0].hold.FromTimedelta(timedelta(days=1))
+    of.ramp.steps[0].min_units = 1_000
+    of.ramp.on_harm = pb.HARM_ACTION_PAUSE
+    experiment = check_experiment(of, now=NOW)
+    registered = RegisteredExperiment(
+        experiment, ExperimentState.DRAFT, 1, NOW, NOW, slots=((0, 10), (20, 30))
+    )
+    message = experiment_message(registered)
+    assert check_experiment(message, now=NOW) == experiment
+    assert [(one.start, one.end) for one in message.slots] == [(0, 10), (20, 30)]
+    for field in ("arms", "conditions", "prerequisites", "forced_units", "ramp"):
+        assert getattr(message, field) == getattr(of, field), field

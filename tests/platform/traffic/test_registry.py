@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -178,3 +179,101 @@ def test_a_name_must_be_given(experiments: ExperimentRegistry) -> None:
     for call in calls(experiments, "?" * 100_000):
         with pytest.raises(InvalidRequest, match="is no valid name"):
             call()
+
+
+def changed(**fields: object) -> pb.Experiment:
+    of = definition()
+    of.MergeFrom(pb.Experiment(**fields))  # type: ignore[arg-type]
+    return of
+
+
+def test_an_update_changes_the_fields_of_its_mask_and_no_other(
+    experiments: ExperimentRegistry,
+) -> None:
+    before = experiments.create(definition(), actor="ann")
+    given = changed(owner="search", hypothesis="more", primary_metric="user_ctr")
+    after = experiments.update(given, ["owner", "primary_metric"], **WHO)
+    assert after.experiment == replace(before.experiment, owner="search", primary_metric="user_ctr")
+    assert after.revision == 2
+
+
+@pytest.mark.parametrize(
+    ("paths", "field", "says"),
+    [
+        ([], "update_mask", "is empty"),
+        (["owner", "ownr"], "update_mask.paths[1]", '"ownr" is no field of an experiment'),
+        (["name"], "update_mask.paths[0]", "cannot be set"),
+        (["state"], "update_mask.paths[0]", "cannot be set"),
+        (["analysis.alpha"], "update_mask.paths[0]", 'must be all of "analysis"'),
+    ],
+)
+def test_a_mask_with_a_path_that_cannot_be_set_is_refused_by_name(
+    experiments: ExperimentRegistry, paths: list[str], field: str, says: str
+) -> None:
+    before = experiments.create(definition(), actor="ann")
+    with pytest.raises(InvalidRequest, match=says) as caught:
+        experiments.update(changed(owner="search"), paths, **WHO)
+    assert blamed(caught.value) == [field]
+    assert experiments.get("title-boost") == before
+
+
+def test_an_updated_draft_is_checked_as_a_whole(experiments: ExperimentRegistry) -> None:
+    experiments.create(changed(control="treatment"), actor="ann")
+    arms = [pb.Arm(name="a", share=0.5), pb.Arm(name="b", share=0.6)]
+    with pytest.raises(InvalidRequest) as caught:
+        experiments.update(pb.Experiment(name="title-boost", arms=arms), ["arms"], **WHO)
+    assert blamed(caught.value) == ["arms[0]", "arms[1]", "arms", "control"]
+
+
+def test_what_was_made_of_a_field_is_made_again(experiments: ExperimentRegistry) -> None:
+    experiments.create(definition(), actor="ann")
+    ramp = pb.Ramp(steps=[pb.RampStep(traffic_share=0.01), pb.RampStep(traffic_share=1)])
+    after = experiments.update(changed(layer="b", ramp=ramp), ["layer", "ramp"], **WHO).experiment
+    assert (after.layer, after.salt, after.traffic_share) == ("b", "b/title-boost", 100)
+    after = experiments.update(definition(), ["ramp"], **WHO).experiment
+    assert (after.ramp, after.traffic_share) == (None, 100), "nobody asked for all the traffic"
+
+
+def test_a_stale_etag_keeps_an_update_back(experiments: ExperimentRegistry) -> None:
+    seen = experiments.create(definition(), actor="ann").etag
+    experiments.update(changed(owner="search"), ["owner"], etag=seen, **WHO)
+    with pytest.raises(Conflict):
+        experiments.update(changed(owner="ads"), ["owner"], etag=seen, **WHO)
+    with pytest.raises(Conflict):
+        experiments.ramp("title-boost", 1.0, etag=seen, **WHO)
+
+
+def test_a_ramp_gives_every_arm_whole_buckets(experiments: ExperimentRegistry) -> None:
+    experiments.create(changed(traffic_share=0.01), actor="ann")
+    experiments.start("title-boost", **WHO)
+    for share in (0.0501, 0.00001, 2.0, float("nan")):
+        with pytest.raises(InvalidRequest) as caught:
+            experiments.ramp("title-boost", share, **WHO)
+        assert blamed(caught.value) == ["traffic_share"]
+    assert experiments.ramp("title-boost", 0.05, **WHO).experiment.traffic_share == 500
+
+
+def test_applying_again_changes_what_differs(experiments: ExperimentRegistry) -> None:
+    made = experiments.apply(changed(traffic_share=0.01), **WHO)
+    assert experiments.apply(changed(traffic_share=0.01), **WHO) == made
+    assert experiments.apply(changed(traffic_share=0.02), **WHO).revision == 2
+    experiments.start("title-boost", **WHO)
+    experiments.ramp("title-boost", 0.5, **WHO)
+    ramped = experiments.apply(changed(traffic_share=0.02, owner="search"), **WHO)
+    assert (ramped.experiment.owner, ramped.experiment.traffic_share) == ("search", 5_000)
+    with pytest.raises(NotReady, match="cannot change once it ran") as caught:
+        experiments.apply(changed(primary_metric="user_ctr"), **WHO)
+    assert blamed(caught.value) == ["primary_metric"]
+
+
+def test_a_layer_is_set_by_a_part_of_all_units(experiments: ExperimentRegistry) -> None:
+    assert experiments.set_layer("default", 0.05, **WHO).holdout_share == 500
+    for name, share, field in (
+        ("?", 0.1, "name"),
+        ("default", 1.0, "holdout_share"),
+        ("default", 0.00001, "holdout_share"),
+        ("default", float("nan"), "holdout_share"),
+    ):
+        with pytest.raises(InvalidRequest) as caught:
+            experiments.set_layer(name, share, **WHO)
+        assert blamed(caught.value) == [field]

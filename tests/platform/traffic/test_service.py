@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 from grpc import aio
 
 from ranklift.store.registry import Registry, open_registry
@@ -217,6 +218,84 @@ def test_listing_goes_by_pages_and_state(serve: Serve) -> None:
     asyncio.run(scenario())
 
 
+def test_an_experiment_is_updated_and_ramped_by_whoever_saw_it_last(serve: Serve) -> None:
+    async def scenario() -> None:
+        async with serve() as (client, poller):
+            of = definition()
+            of.ramp.steps.add(traffic_share=0.01)
+            created = (
+                await client.CreateExperiment(pb.CreateExperimentRequest(experiment=of))
+            ).experiment
+            assert created.traffic_share == 0.01
+
+            new = pb.Experiment(name="title-boost", owner="search", hypothesis="ignored")
+            asked = pb.UpdateExperimentRequest(experiment=new, etag=created.etag, actor="ann")
+            asked.update_mask.paths.append("owner")
+            updated = (await client.UpdateExperiment(asked)).experiment
+            assert (updated.owner, updated.hypothesis, updated.revision) == ("search", "", 2)
+            code, violations = await refused(client.UpdateExperiment(asked))
+            assert code is grpc.StatusCode.ABORTED
+            assert [one.field for one in violations] == ["etag"]
+
+            await client.StartExperiment(pb.StartExperimentRequest(name="title-boost"))
+            ramp = pb.RampExperimentRequest(name="title-boost", traffic_share=0.5, reason="no harm")
+            ramped = (await client.RampExperiment(ramp)).experiment
+            assert (ramped.traffic_share, ramped.revision) == (0.5, 4)
+            assert (ramped.slots[0].start, ramped.slots[0].end) == (0, 10_000)
+            shares = [revision.traffic_share for revision in ramped.revisions]
+            assert shares == [0.01, 0.01, 0.01, 0.5]
+            # Who was answered finds it serving.
+            ((serving, _),) = poller.current().experiments
+            assert serving.revision == 4
+            code, violations = await refused(client.RampExperiment(ramp))
+            assert code is grpc.StatusCode.FAILED_PRECONDITION
+            assert [one.field for one in violations] == ["traffic_share"]
+
+            asked.etag = ""
+            asked.update_mask.paths.append("arms")
+            code, violations = await refused(client.UpdateExperiment(asked))
+            assert code is grpc.StatusCode.INVALID_ARGUMENT
+            assert [one.field for one in violations] == ["experiment.arms"]
+
+    asyncio.run(scenario())
+
+
+def test_layers_are_listed_and_set(serve: Serve) -> None:
+    async def scenario() -> None:
+        async with serve() as (client, _):
+            layer = pb.Layer(name="ranking", holdout_share=0.05, salt="ignored")
+            asked = pb.UpdateLayerRequest(layer=layer, actor="ann", reason="long-term effects")
+            made = (await client.UpdateLayer(asked)).layer
+            assert made == pb.Layer(name="ranking", holdout_share=0.05, salt="ranking/slots/1")
+            assert list((await client.ListLayers(pb.ListLayersRequest())).layers) == [made]
+            of = definition()
+            of.layer = "ranking"
+            await client.CreateExperiment(pb.CreateExperimentRequest(experiment=of))
+            await client.StartExperiment(pb.StartExperimentRequest(name="title-boost"))
+            layer.holdout_share = 0.1
+            asked = pb.UpdateLayerRequest(layer=layer)
+            code, violations = await refused(client.UpdateLayer(asked))
+            assert code is grpc.StatusCode.FAILED_PRECONDITION
+            assert [one.field for one in violations] == ["layer.holdout_share"]
+            assert '"title-boost" is running' in violations[0].description
+
+    asyncio.run(scenario())
+
+
+def test_listing_goes_by_layer_and_owner(serve: Serve) -> None:
+    async def scenario() -> None:
+        async with serve() as (client, _):
+            for name, layer, owner in (("a", "x", "ann"), ("b", "x", "bob"), ("c", "y", "ann")):
+                of = definition(name)
+                of.layer, of.owner = layer, owner
+                await client.CreateExperiment(pb.CreateExperimentRequest(experiment=of))
+            asked = pb.ListExperimentsRequest(layer="x", owner="ann")
+            found = (await client.ListExperiments(asked)).experiments
+            assert [one.name for one in found] == ["a"]
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize(
     ("method", "request_message", "code", "field"),
     [
@@ -226,6 +305,40 @@ def test_listing_goes_by_pages_and_state(serve: Serve) -> None:
             pb.CreateExperimentRequest(experiment=definition(share=0.4)),
             "INVALID_ARGUMENT",
             "experiment.arms",
+        ),
+        ("UpdateExperiment", pb.UpdateExperimentRequest(), "INVALID_ARGUMENT", "experiment"),
+        (
+            "UpdateExperiment",
+            pb.UpdateExperimentRequest(
+                experiment=pb.Experiment(name="nobody"), update_mask=FieldMask(paths=["owner"])
+            ),
+            "NOT_FOUND",
+            "experiment.name",
+        ),
+        ("UpdateLayer", pb.UpdateLayerRequest(), "INVALID_ARGUMENT", "layer"),
+        (
+            "UpdateLayer",
+            pb.UpdateLayerRequest(layer=pb.Layer(name="?")),
+            "INVALID_ARGUMENT",
+            "layer.name",
+        ),
+        (
+            "RampExperiment",
+            pb.RampExperimentRequest(name="nobody"),
+            "INVALID_ARGUMENT",
+            "traffic_share",
+        ),
+        (
+            "RampExperiment",
+            pb.RampExperimentRequest(name="nobody", traffic_share=0.5),
+            "NOT_FOUND",
+            "name",
+        ),
+        (
+            "LookupAssignments",
+            pb.LookupAssignmentsRequest(user_id="u", attributes={"country": "x" * 129}),
+            "INVALID_ARGUMENT",
+            "attributes[country]",
         ),
         ("GetExperiment", pb.GetExperimentRequest(), "INVALID_ARGUMENT", "name"),
         ("GetExperiment", pb.GetExperimentRequest(name="nobody"), "NOT_FOUND", "name"),
