@@ -22,7 +22,7 @@ from ranklift.v1.ranking_pb2_grpc import RankingServiceStub
 USERS = 20_000
 CLICKED = 0.2  # the part of pages with a click
 TWICE = 0.05  # the part of acknowledged clicks that are sent again
-CALL_SECONDS = 5.0
+CALL_SECONDS = 10.0
 AGAIN_SECONDS = 0.5
 
 
@@ -86,7 +86,7 @@ class Users:
         try:
             reply = await self._rank(request, timeout=CALL_SECONDS)
         except aio.AioRpcError as error:
-            what = f"{error.code().name}: {error.details()}"
+            what = f"{error.code().name} ({str(error.details())[:60]})"
             self.judged.failed.append((sent - self._began, what))
             return
         self.judged.milliseconds.append((time.monotonic() - sent) * 1_000)

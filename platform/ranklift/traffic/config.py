@@ -111,12 +111,16 @@ class ConfigPoller:
         await self._refresh(self._read_seconds)
 
     async def close(self) -> None:
-        """Stop reading."""
-        polling = [self._polling] if self._polling else []
-        for task in (*polling, *self._reads):
-            task.cancel()
-        await asyncio.gather(*polling, *self._reads, return_exceptions=True)
-        self._polling = None
+        """Stop reading; a read under way may end, unless it hangs."""
+        if self._polling is not None:
+            self._polling.cancel()
+            await asyncio.gather(self._polling, return_exceptions=True)
+            self._polling = None
+        if self._reads:
+            await asyncio.wait(self._reads, timeout=self._read_seconds)
+        for reading in self._reads:
+            reading.cancel()
+        await asyncio.gather(*self._reads, return_exceptions=True)
 
     async def _poll(self) -> None:
         while True:

@@ -59,6 +59,16 @@ async def until(true: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
+async def close(poller: ConfigPoller) -> None:
+    """Close it, and wait for its threads too: they use the registry of the test."""
+    await poller.close()
+    await until(lambda: not readers())
+
+
+def readers() -> list[threading.Thread]:
+    return [one for one in threading.enumerate() if one.name == "registry-reader"]
+
+
 def poller_of(registry: Registry, **options: Any) -> ConfigPoller:
     return ConfigPoller(
         registry.experiments,
@@ -82,7 +92,7 @@ def test_postgres_that_stops_leaves_the_configuration_and_comes_back(
         await asyncio.to_thread(behind_gate.models.set_champion, CHALLENGER, actor="ann", reason="")
         await until(lambda: poller.current().champion == CHALLENGER)
         assert told.readable == [True, False, True]
-        await poller.close()
+        await close(poller)
 
     asyncio.run(scenario())
 
@@ -98,15 +108,14 @@ def test_reads_that_hang_are_few_and_stop_no_later_ones(gate: Gate, behind_gate:
         await asyncio.wait_for(poller.refresh(), 5)  # nobody who asks for it hangs along
         for _ in range(20):
             await poller.refresh()
-        reading = [one for one in threading.enumerate() if one.name == "registry-reader"]
-        assert len(reading) == MAX_HANGING_READS
+        assert len(readers()) == MAX_HANGING_READS
         assert poller.status.age_seconds > age
         assert poller.current() == ServingConfig(champion=CHAMPION)
         gate.passing.set()
         await until(lambda: told.readable == [True, False, True])
         await asyncio.to_thread(behind_gate.models.set_champion, CHALLENGER, actor="ann", reason="")
         await until(lambda: poller.current().champion == CHALLENGER)
-        await poller.close()
+        await close(poller)
 
     asyncio.run(scenario())
 
@@ -124,7 +133,7 @@ def test_a_locked_sqlite_file_leaves_the_configuration(
             await until(lambda: told.readable == [True, False])
             assert poller.current() == ServingConfig(champion=CHAMPION)
         await until(lambda: told.readable == [True, False, True])
-        await poller.close()
+        await close(poller)
         registry.close()
 
     asyncio.run(scenario())
@@ -138,7 +147,7 @@ def test_a_registry_that_is_slow_is_read_all_the_same(gate: Gate, behind_gate: R
         await poller.start()
         await asyncio.to_thread(behind_gate.models.set_champion, CHALLENGER, actor="ann", reason="")
         await until(lambda: poller.current().champion == CHALLENGER)
-        await poller.close()
+        await close(poller)
 
     asyncio.run(scenario())
 
@@ -150,7 +159,7 @@ def test_what_was_kept_serves_when_the_registry_is_down_at_the_start(
         kept = KeptConfig(tmp_path / "cache" / "serving.json", "")
         first = poller_of(behind_gate, kept=kept)
         await first.start()
-        await first.close()
+        await close(first)
         gate.shut_down()
         behind_gate.close()
         down = open_unchecked(behind_gate.engine.url.render_as_string())
@@ -163,7 +172,7 @@ def test_what_was_kept_serves_when_the_registry_is_down_at_the_start(
         assert second.current() == first.current() == ServingConfig(champion=CHAMPION)
         gate.shut = False
         await until(lambda: told.readable == [False, True])
-        await second.close()
+        await close(second)
         down.close()
 
     asyncio.run(scenario())
@@ -190,7 +199,7 @@ def test_a_schema_that_is_not_ours_is_refused_whatever_was_kept(
 
         first = poller_of(registry, kept=kept)
         await first.start()
-        await first.close()
+        await close(first)
         with pytest.raises(NotReady):
             await poller_of(registry, kept=kept, check=refuse).start()
         registry.close()
