@@ -335,7 +335,8 @@ def page(soaked: Soaked) -> str:
             f"{DOCUMENTS} documents each, and a click on a fifth of the pages, through a gateway "
             "process, before two ranker processes of the champion and one of the challenger "
             "(BM25), with an experiment of two halves; callers wait for "
-            f"{CALL_SECONDS:g} s. Everything, the load included, shares two cores. Meanwhile, by a seed:",
+            f"{CALL_SECONDS:g} s. Everything, the load included, shares two cores. Meanwhile, by "
+            "a seed:",
             "",
             f"- {kills} times a ranker is killed (SIGKILL) and started again: {each}. One at a "
             "time, so that a ranker of the champion always serves;",

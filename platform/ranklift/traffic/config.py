@@ -182,12 +182,13 @@ class ConfigPoller:
         if self._applied == 0:
             self._check()
         known, before = self._last
-        # First: a change in between is then read once more, and never missed.
+        running, layers = before.running, before.layers
         version = self._experiments.version()
-        if version == known:
-            running, layers = before.running, before.layers
-        else:
+        # Again when there was a change in between: experiments and layers are of one moment, for
+        # an experiment with another salt of its layer would assign wrongly.
+        while version != known:
             running, layers = self._experiments.running(), self._experiments.layers()
+            known, version = version, self._experiments.version()
         champion = self._models.champion()
         state = RegistryState(running, champion.ref if champion else None, layers)
         if self._kept is not None and state != self._saved:
