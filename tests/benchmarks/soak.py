@@ -299,7 +299,7 @@ def page(soaked: Soaked) -> str:
         ),
         (
             "Pages that were answered with an id and are not in the log; that the gateway counts "
-            "as refused by the full disk",
+            "as refused by the full disk, those among them whose caller had given up",
             f"{soaked.pages_missing:,} of {len(judged.pages):,}; **{soaked.pages_lost:,}**",
         ),
         ("Pages answered without an id", f"{judged.without_id:,}"),
@@ -323,6 +323,10 @@ def page(soaked: Soaked) -> str:
             f"**{unhealthy}** of {len(soaked.health)}",
         ),
         ("Memory of the gateway after the warm-up", f"**{soaked.slope:+.2f} MiB a minute**"),
+        (
+            "Load average of the machine in the 15 minutes before the end, the soak's own included",
+            f"{os.getloadavg()[2]:.1f} on {os.cpu_count()} cores",
+        ),
         ("Latency", f"p50 {middle:.1f} ms, p99 {high:.1f} ms, maximum {highest:.0f} ms"),
     ]
     marks = np.linspace(0, soaked.memory[-1][0], 21)
