@@ -282,7 +282,11 @@ def page(soaked: Soaked) -> str:
             "Failed ranking calls (a ranker of the champion served at every moment)",
             f"**{len(judged.failed)}** of {judged.calls:,}",
         ),
-        ("... by status", _counted(Counter(what for _, what in judged.failed))),
+        ("... by status", _counted(Counter(one.what for one in judged.failed))),
+        (
+            "... before their deadline",
+            f"**{sum(one.waited < 0.95 * CALL_SECONDS for one in judged.failed)}**",
+        ),
         ("Answered by the champion in the arm's place, and marked", _counted(judged.fallbacks)),
         (
             "Clicks acknowledged and not in the log",

@@ -26,12 +26,21 @@ CALL_SECONDS = 10.0
 AGAIN_SECONDS = 0.5
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A ranking call without an answer; seconds since the start, and since it was sent."""
+
+    sent: float
+    waited: float
+    what: str
+
+
 @dataclass
 class Judged:
     """What came of all calls."""
 
     calls: int = 0
-    failed: list[tuple[float, str]] = field(default_factory=list)  # (when, status and message)
+    failed: list[Failure] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     fallbacks: Counter[str] = field(default_factory=Counter)
     milliseconds: list[float] = field(default_factory=list)
@@ -87,7 +96,8 @@ class Users:
             reply = await self._rank(request, timeout=CALL_SECONDS)
         except aio.AioRpcError as error:
             what = f"{error.code().name} ({str(error.details())[:60]})"
-            self.judged.failed.append((sent - self._began, what))
+            waited = time.monotonic() - sent
+            self.judged.failed.append(Failure(sent - self._began, waited, what))
             return
         self.judged.milliseconds.append((time.monotonic() - sent) * 1_000)
         self._judge(request, reply)
