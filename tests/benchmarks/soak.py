@@ -36,7 +36,7 @@ from tests.benchmarks.soak_faults import (
     lock_registry,
     small_disk,
 )
-from tests.benchmarks.soak_load import Judged, Users
+from tests.benchmarks.soak_load import CALL_SECONDS, Judged, Users
 
 from ranklift.cli.collections import Ground
 from ranklift.cli.composition import registry_of
@@ -272,7 +272,6 @@ def page(soaked: Soaked) -> str:
     during = len(judged.refused_at) - len(refused_before) - len(refused_after)
     in_log, twice = set(soaked.clicks_in_log), max(soaked.clicks_in_log.values(), default=0)
     middle, high, highest = np.quantile(judged.milliseconds, (0.5, 0.99, 1))
-    fallbacks = ", ".join(f"{n:,} {reason}" for reason, n in judged.fallbacks.most_common())
     unhealthy = sum(not serves for _, serves, _ in soaked.health)
     rows = [
         (
@@ -283,7 +282,12 @@ def page(soaked: Soaked) -> str:
             "Failed ranking calls (a ranker of the champion served at every moment)",
             f"**{len(judged.failed)}** of {judged.calls:,}",
         ),
-        ("Answered by the champion in the arm's place, and marked", fallbacks or "none"),
+        ("... by status", _counted(Counter(one.what for one in judged.failed))),
+        (
+            "... before their deadline",
+            f"**{sum(one.waited < 0.95 * CALL_SECONDS for one in judged.failed)}**",
+        ),
+        ("Answered by the champion in the arm's place, and marked", _counted(judged.fallbacks)),
         (
             "Clicks acknowledged and not in the log",
             f"**{len(judged.acknowledged - in_log)}** of {len(judged.acknowledged):,}",
@@ -299,7 +303,7 @@ def page(soaked: Soaked) -> str:
         ),
         (
             "Pages that were answered with an id and are not in the log; that the gateway counts "
-            "as refused by the full disk",
+            "as refused by the full disk, those among them whose caller had given up",
             f"{soaked.pages_missing:,} of {len(judged.pages):,}; **{soaked.pages_lost:,}**",
         ),
         ("Pages answered without an id", f"{judged.without_id:,}"),
@@ -310,12 +314,7 @@ def page(soaked: Soaked) -> str:
         ),
         (
             "Clicks refused with another status",
-            ", ".join(
-                f"{n:,} {code}"
-                for code, n in judged.refused.items()
-                if code != "RESOURCE_EXHAUSTED"
-            )
-            or "none",
+            _counted(judged.refused - Counter({"RESOURCE_EXHAUSTED": len(judged.refused_at)})),
         ),
         (
             "The registry was told unreadable",
@@ -328,6 +327,10 @@ def page(soaked: Soaked) -> str:
             f"**{unhealthy}** of {len(soaked.health)}",
         ),
         ("Memory of the gateway after the warm-up", f"**{soaked.slope:+.2f} MiB a minute**"),
+        (
+            "Load average of the machine in the 15 minutes before the end, the soak's own included",
+            f"{os.getloadavg()[2]:.1f} on {os.cpu_count()} cores",
+        ),
         ("Latency", f"p50 {middle:.1f} ms, p99 {high:.1f} ms, maximum {highest:.0f} ms"),
     ]
     marks = np.linspace(0, soaked.memory[-1][0], 21)
@@ -339,8 +342,9 @@ def page(soaked: Soaked) -> str:
             f"{soaked.seconds:g} s of {soaked.rate:g} ranking calls/s with "
             f"{DOCUMENTS} documents each, and a click on a fifth of the pages, through a gateway "
             "process, before two ranker processes of the champion and one of the challenger "
-            "(BM25), with an experiment of two halves. Everything, the load included, shares two "
-            "cores. Meanwhile, by a seed:",
+            "(BM25), with an experiment of two halves; callers wait for "
+            f"{CALL_SECONDS:g} s. Everything, the load included, shares two cores. Meanwhile, by "
+            "a seed:",
             "",
             f"- {kills} times a ranker is killed (SIGKILL) and started again: {each}. One at a "
             "time, so that a ranker of the champion always serves;",
@@ -362,6 +366,10 @@ def page(soaked: Soaked) -> str:
             "",
         ]
     )
+
+
+def _counted(counts: Counter[str]) -> str:
+    return ", ".join(f"{count:,} {what}" for what, count in counts.most_common()) or "none"
 
 
 if __name__ == "__main__":

@@ -22,8 +22,17 @@ from ranklift.v1.ranking_pb2_grpc import RankingServiceStub
 USERS = 20_000
 CLICKED = 0.2  # the part of pages with a click
 TWICE = 0.05  # the part of acknowledged clicks that are sent again
-CALL_SECONDS = 5.0
+CALL_SECONDS = 10.0
 AGAIN_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A ranking call without an answer; seconds since the start, and since it was sent."""
+
+    sent: float
+    waited: float
+    what: str
 
 
 @dataclass
@@ -31,7 +40,7 @@ class Judged:
     """What came of all calls."""
 
     calls: int = 0
-    failed: list[tuple[float, str]] = field(default_factory=list)  # (when, status and message)
+    failed: list[Failure] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     fallbacks: Counter[str] = field(default_factory=Counter)
     milliseconds: list[float] = field(default_factory=list)
@@ -86,8 +95,9 @@ class Users:
         try:
             reply = await self._rank(request, timeout=CALL_SECONDS)
         except aio.AioRpcError as error:
-            what = f"{error.code().name}: {error.details()}"
-            self.judged.failed.append((sent - self._began, what))
+            what = f"{error.code().name} ({str(error.details())[:60]})"
+            waited = time.monotonic() - sent
+            self.judged.failed.append(Failure(sent - self._began, waited, what))
             return
         self.judged.milliseconds.append((time.monotonic() - sent) * 1_000)
         self._judge(request, reply)

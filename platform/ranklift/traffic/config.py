@@ -111,12 +111,16 @@ class ConfigPoller:
         await self._refresh(self._read_seconds)
 
     async def close(self) -> None:
-        """Stop reading."""
-        polling = [self._polling] if self._polling else []
-        for task in (*polling, *self._reads):
-            task.cancel()
-        await asyncio.gather(*polling, *self._reads, return_exceptions=True)
-        self._polling = None
+        """Stop reading; a read under way may end, unless it hangs."""
+        if self._polling is not None:
+            self._polling.cancel()
+            await asyncio.gather(self._polling, return_exceptions=True)
+            self._polling = None
+        if self._reads:
+            await asyncio.wait(self._reads, timeout=self._read_seconds)
+        for reading in self._reads:
+            reading.cancel()
+        await asyncio.gather(*self._reads, return_exceptions=True)
 
     async def _poll(self) -> None:
         while True:
@@ -178,12 +182,13 @@ class ConfigPoller:
         if self._applied == 0:
             self._check()
         known, before = self._last
-        # First: a change in between is then read once more, and never missed.
+        running, layers = before.running, before.layers
         version = self._experiments.version()
-        if version == known:
-            running, layers = before.running, before.layers
-        else:
+        # Again when there was a change in between: experiments and layers are of one moment, for
+        # an experiment with another salt of its layer would assign wrongly.
+        while version != known:
             running, layers = self._experiments.running(), self._experiments.layers()
+            known, version = version, self._experiments.version()
         champion = self._models.champion()
         state = RegistryState(running, champion.ref if champion else None, layers)
         if self._kept is not None and state != self._saved:

@@ -58,8 +58,10 @@ class Ranker:
     def versions(self) -> tuple[ModelRef, ...]:
         return tuple(ModelRef(one.model, one.version) for one in self.loaded)
 
-    async def ask(self) -> bool:
+    async def ask(self, *, patience_seconds: float = 0.0) -> bool:
         """Ask what it has loaded, and return whether it is back after it was unreachable.
+
+        With `patience_seconds` it is given as long to come back.
 
         A ranker that does not answer keeps its last known versions: it is then unavailable, which
         is not the same as the version being loaded nowhere.
@@ -67,7 +69,9 @@ class Ranker:
         before = self.reachable
         try:
             reply = await self.models.ListLoadedModelVersions(
-                models_pb2.ListLoadedModelVersionsRequest(), timeout=ASKING_TIMEOUT_SECONDS
+                models_pb2.ListLoadedModelVersionsRequest(),
+                timeout=patience_seconds or ASKING_TIMEOUT_SECONDS,
+                wait_for_ready=patience_seconds > 0,
             )
         except aio.AioRpcError as error:
             if self.reachable:

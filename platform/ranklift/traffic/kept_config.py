@@ -91,7 +91,7 @@ class KeptConfig:
 
     def _read(self) -> _File:
         content = self._path.read_bytes()
-        file = _JSON.validate_json(content, strict=True)
+        file = _JSON.validate_json(content)
         if file.ranklift != version("ranklift"):
             raise ValueError(f"it is of ranklift {file.ranklift}")
         if file.registry != self._registry:

@@ -29,7 +29,7 @@ EARLY_SECONDS = 0.01
 MOST_PUSHBACK_SECONDS = 5.0
 
 # Another ranker of the version may do better: this one is down, or unloaded it a moment ago.
-_ELSEWHERE = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.NOT_FOUND}
+ELSEWHERE = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.NOT_FOUND}
 _FAULTS = {
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.CANCELLED,  # by a ranker that stops
@@ -130,7 +130,7 @@ class Pool:
             try:
                 return await self._ask(member, admitted, request, ends, experiment)
             except aio.AioRpcError as error:
-                if error.code() not in _ELSEWHERE or not self._may_retry(tried, last_resort):
+                if error.code() not in ELSEWHERE or not self._may_retry(tried, last_resort):
                     raise
 
     def _may_retry(self, tried: Collection[_Member], last_resort: bool) -> bool:

@@ -109,6 +109,34 @@ def test_a_change_of_a_layer_is_read(
     asyncio.run(scenario())
 
 
+def test_experiments_and_layers_are_of_one_moment(
+    sqlite_registry: Registry, running: Running, tmp_path: Path
+) -> None:
+    class Racing:
+        """Somebody is faster, once, between the experiments and the layers."""
+
+        def __init__(self) -> None:
+            self.left = 1
+
+        def __getattr__(self, name: str) -> object:
+            if name == "layers" and self.left:
+                self.left -= 1
+                start(sqlite_registry, running().experiment)
+            return getattr(sqlite_registry.experiments, name)
+
+    async def scenario() -> None:
+        poller = ConfigPoller(
+            Racing(),  # type: ignore[arg-type]
+            sqlite_registry.models,
+            interval_seconds=3_600,
+        )
+        await poller.start()
+        assert poller.current().experiments
+        await poller.close()
+
+    asyncio.run(scenario())
+
+
 class Failing:
     """The repository of a database that may be away."""
 

@@ -59,11 +59,21 @@ async def until(true: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
+async def close(poller: ConfigPoller) -> None:
+    """Close it, and wait for its threads too: they use the registry of the test."""
+    await poller.close()
+    await until(lambda: not readers())
+
+
+def readers() -> list[threading.Thread]:
+    return [one for one in threading.enumerate() if one.name == "registry-reader"]
+
+
 def poller_of(registry: Registry, **options: Any) -> ConfigPoller:
     return ConfigPoller(
         registry.experiments,
         registry.models,
-        **{"interval_seconds": 0.02, "read_seconds": 0.1, **options},
+        **{"interval_seconds": 0.02, "read_seconds": 20.0, **options},
     )
 
 
@@ -82,31 +92,29 @@ def test_postgres_that_stops_leaves_the_configuration_and_comes_back(
         await asyncio.to_thread(behind_gate.models.set_champion, CHALLENGER, actor="ann", reason="")
         await until(lambda: poller.current().champion == CHALLENGER)
         assert told.readable == [True, False, True]
-        await poller.close()
+        await close(poller)
 
     asyncio.run(scenario())
 
 
 def test_reads_that_hang_are_few_and_stop_no_later_ones(gate: Gate, behind_gate: Registry) -> None:
     async def scenario() -> None:
-        poller, told = poller_of(behind_gate), Told()
+        poller = poller_of(behind_gate, read_seconds=0.2)
         await poller.start()
-        await poller.follow(told)
         gate.passing.clear()
-        await until(lambda: told.readable == [True, False])
+        await until(lambda: not poller.status.readable)
         age = poller.status.age_seconds
         await asyncio.wait_for(poller.refresh(), 5)  # nobody who asks for it hangs along
         for _ in range(20):
             await poller.refresh()
-        reading = [one for one in threading.enumerate() if one.name == "registry-reader"]
-        assert len(reading) == MAX_HANGING_READS
+        assert len(readers()) == MAX_HANGING_READS
         assert poller.status.age_seconds > age
         assert poller.current() == ServingConfig(champion=CHAMPION)
         gate.passing.set()
-        await until(lambda: told.readable == [True, False, True])
+        await until(lambda: poller.status.readable)
         await asyncio.to_thread(behind_gate.models.set_champion, CHALLENGER, actor="ann", reason="")
         await until(lambda: poller.current().champion == CHALLENGER)
-        await poller.close()
+        await close(poller)
 
     asyncio.run(scenario())
 
@@ -117,14 +125,13 @@ def test_a_locked_sqlite_file_leaves_the_configuration(
     async def scenario() -> None:
         registry = open_registry(sqlite_url)
         fill(registry, version)
-        poller, told = poller_of(registry), Told()
+        poller = poller_of(registry, read_seconds=0.5)
         await poller.start()
-        await poller.follow(told)
         with locked(tmp_path / "registry.db"):
-            await until(lambda: told.readable == [True, False])
+            await until(lambda: not poller.status.readable)
             assert poller.current() == ServingConfig(champion=CHAMPION)
-        await until(lambda: told.readable == [True, False, True])
-        await poller.close()
+        await until(lambda: poller.status.readable)
+        await close(poller)
         registry.close()
 
     asyncio.run(scenario())
@@ -138,7 +145,7 @@ def test_a_registry_that_is_slow_is_read_all_the_same(gate: Gate, behind_gate: R
         await poller.start()
         await asyncio.to_thread(behind_gate.models.set_champion, CHALLENGER, actor="ann", reason="")
         await until(lambda: poller.current().champion == CHALLENGER)
-        await poller.close()
+        await close(poller)
 
     asyncio.run(scenario())
 
@@ -150,7 +157,7 @@ def test_what_was_kept_serves_when_the_registry_is_down_at_the_start(
         kept = KeptConfig(tmp_path / "cache" / "serving.json", "")
         first = poller_of(behind_gate, kept=kept)
         await first.start()
-        await first.close()
+        await close(first)
         gate.shut_down()
         behind_gate.close()
         down = open_unchecked(behind_gate.engine.url.render_as_string())
@@ -163,7 +170,7 @@ def test_what_was_kept_serves_when_the_registry_is_down_at_the_start(
         assert second.current() == first.current() == ServingConfig(champion=CHAMPION)
         gate.shut = False
         await until(lambda: told.readable == [False, True])
-        await second.close()
+        await close(second)
         down.close()
 
     asyncio.run(scenario())
@@ -190,7 +197,7 @@ def test_a_schema_that_is_not_ours_is_refused_whatever_was_kept(
 
         first = poller_of(registry, kept=kept)
         await first.start()
-        await first.close()
+        await close(first)
         with pytest.raises(NotReady):
             await poller_of(registry, kept=kept, check=refuse).start()
         registry.close()

@@ -18,7 +18,7 @@ from ranklift.store.values import ModelRef
 from ranklift.traffic.breaker import BreakerPolicy, BreakerState
 from ranklift.traffic.pools import PoolOpen, PoolPolicy
 from ranklift.traffic.retry_budget import RetryPolicy
-from ranklift.traffic.upstreams import NotLoaded, Upstreams
+from ranklift.traffic.upstreams import LOOK_SECONDS, NotLoaded, Upstreams
 from ranklift.v1.errors import Expired, InvalidRequest, NotFound, Overloaded, Unreachable
 from ranklift.v1.models_pb2 import ListLoadedModelVersionsRequest
 from ranklift.v1.ranking_pb2 import Document, RankRequest
@@ -263,6 +263,45 @@ def test_the_last_resort_is_tried_whatever_its_breakers_say(toy_ranker: Any) -> 
             # Whichever comes first, the one that is well is found; no budget is left.
             rankers[1].trouble = None
             assert await outcome(upstreams, last_resort=True) == "answered"
+
+    asyncio.run(scenario())
+
+
+def test_the_last_resort_waits_a_moment_for_a_ranker_to_come_back(toy_ranker: Any) -> None:
+    async def scenario() -> None:
+        ranker = toy_ranker(ONE)
+        async with knowing(ranker) as upstreams:
+            await ranker.kill()
+            assert await outcome(upstreams) == "UNAVAILABLE"
+            call = asyncio.create_task(outcome(upstreams, last_resort=True))
+            await asyncio.sleep(0.1)
+            assert not call.done()
+            await ranker.start()
+            assert await call == "answered"
+            await ranker.kill()
+            began = time.monotonic()
+            assert await outcome(upstreams, last_resort=True, seconds=0.2) in (
+                "UNAVAILABLE",
+                "DEADLINE_EXCEEDED",
+            )
+            assert time.monotonic() - began < LOOK_SECONDS
+
+    asyncio.run(scenario())
+
+
+def test_the_last_resort_finds_what_was_loaded_a_moment_ago(toy_ranker: Any) -> None:
+    async def scenario() -> None:
+        rankers = [toy_ranker(ONE), toy_ranker()]
+        async with knowing(*rankers) as upstreams:
+            rankers[1].versions.append(TWO)
+            calls = [outcome(upstreams, TWO, last_resort=True) for _ in range(20)]
+            assert set(await asyncio.gather(*calls)) == {"answered"}
+            # A ranker that is back, and is not known to be.
+            await rankers[1].kill()
+            rankers[1].versions.append(ONE)
+            await rankers[1].start()
+            await rankers[0].kill()
+            assert await outcome(upstreams, ONE, last_resort=True) == "answered"
 
     asyncio.run(scenario())
 
