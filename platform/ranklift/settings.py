@@ -8,10 +8,11 @@ RANKLIFT_GATEWAY__ADDRESS.
 from __future__ import annotations
 
 import os
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -107,7 +108,9 @@ class RampSettings(_Section):
 class RetrainSettings(_Section):
     """Retraining. A run takes `steps` steps of `lists` ranking lists each. `click_weight` is the
     weight of a margin loss on clicked documents beside the teacher's scores. `judgments` is a
-    folder in BEIR layout that new versions are compared on; held-out clicks when it is empty."""
+    folder in BEIR layout that new versions are compared on; held-out clicks when it is empty.
+    `ramp` are the traffic shares, growing, that a new version's experiment goes through, each for
+    `ramp_hold_hours` at least; it takes all traffic at once when empty."""
 
     steps: int = Field(default=600, ge=1)
     lists: int = Field(default=8, ge=1)
@@ -115,6 +118,15 @@ class RetrainSettings(_Section):
     click_weight: float = Field(default=0.1, ge=0)
     judgments: str = ""
     seed: int = Field(default=0, ge=0)
+    ramp: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.01, 0.05, 0.25, 0.5)
+    ramp_hold_hours: float = Field(default=24.0, ge=0)
+
+    @field_validator("ramp")
+    @classmethod
+    def _grows(cls, shares: tuple[float, ...]) -> tuple[float, ...]:
+        if any(later <= earlier for earlier, later in pairwise(shares)):
+            raise ValueError(f"{', '.join(map(str, shares))} must grow from step to step")
+        return shares
 
 
 class Settings(BaseSettings):

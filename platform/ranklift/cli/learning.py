@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
 
 import grpc
@@ -31,13 +32,16 @@ from ranklift.store.values import (
     Lineage,
     ModelRef,
     ModelVersion,
+    Ramp,
+    RampStep,
     Run,
     Schedule,
 )
 from ranklift.traffic.connections import CHANNEL_OPTIONS
 from ranklift.traffic.registry import ExperimentRegistry
+from ranklift.traffic.shares import bucket_violations
 from ranklift.v1 import models_pb2, models_pb2_grpc
-from ranklift.v1.errors import Unreachable
+from ranklift.v1.errors import Unreachable, refuse_if_any
 from ranklift.v1.status import details_of
 
 LOAD_SECONDS = 120.0
@@ -57,7 +61,7 @@ def retraining(run_id: str, settings: Settings, registry: Registry, progress: Pr
         ),
         evaluator=RankerEvaluator(judged),
         loader=RankerLoader(settings.gateway.rankers, registry),
-        experiments=ChallengerStarter(registry),
+        experiments=ChallengerStarter(registry, settings.retrain),
         models_folder=settings.home.absolute() / "models",
         clock=utc_now,
         progress=progress,
@@ -178,21 +182,28 @@ class RankerLoader:
 
 
 class ChallengerStarter:
-    """Puts a new version behind the splitter, against the champion."""
+    """Puts a new version behind the splitter, against the champion, on the ramp of the settings."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, settings: RetrainSettings) -> None:
         self._registry = registry
+        self._ramp = _ramp(settings)
 
     def start(self, name: str, control: ModelRef, challenger: ModelRef, schedule: Schedule) -> str:
         """Start an experiment named after the version, and return its name.
 
         Raises:
+            InvalidRequest: a step of the ramp would give an arm a part of a bucket.
             NotReady: another experiment runs.
         """
-
         experiment_name = f"{challenger.model}-{challenger.version}"
         experiments = self._registry.experiments
         share = schedule.challenger_share
+        shares = (("control", BUCKETS - share), ("challenger", share))
+        refuse_if_any(
+            violation
+            for step in (self._ramp.steps if self._ramp else ())
+            for violation in bucket_violations("retrain.ramp", step.traffic_share, shares)
+        )
         experiments.create(
             Experiment(
                 name=experiment_name,
@@ -203,6 +214,8 @@ class ChallengerStarter:
                 control="control",
                 salt=f"{schedule.layer}/{experiment_name}",
                 layer=schedule.layer,
+                traffic_share=self._ramp.steps[0].traffic_share if self._ramp else BUCKETS,
+                ramp=self._ramp,
                 hypothesis=f"{challenger}, retrained by {name}, is better than {control}.",
             ),
             actor=ACTOR,
@@ -212,6 +225,12 @@ class ChallengerStarter:
             experiment_name, actor=ACTOR, reason=f'schedule "{schedule.name}"'
         )
         return experiment_name
+
+
+def _ramp(settings: RetrainSettings) -> Ramp | None:
+    hold = timedelta(hours=settings.ramp_hold_hours)
+    steps = tuple(RampStep(round(share * BUCKETS), hold) for share in settings.ramp)
+    return Ramp(steps) if steps else None
 
 
 def _judged_lists(settings: RetrainSettings) -> list[RankingList]:

@@ -64,8 +64,8 @@ def watch(subject: Subject, size: int, units: Units) -> tuple[list[Watched], lis
     """
     columns = units.exposed.columns
     roles = metrics_of(subject.primary_metric, subject.plan, columns, only=())
-    margins = {roles.primary.name: 0.0}
-    margins |= {one.metric: one.margin for one in subject.plan.guardrails}
+    margins = {one.metric: one.margin for one in subject.plan.guardrails}
+    margins[roles.primary.name] = 0.0
     metrics = [roles.primary, *roles.guardrails]
     if LATENCY.name not in margins and supported(LATENCY, columns):
         metrics.append(LATENCY)

@@ -185,6 +185,17 @@ def test_of_two_controllers_that_saw_the_same_one_comes_second(
     assert (found.experiment.traffic_share, found.revision) == (500, 3)
 
 
+def test_a_step_that_somebody_began_meanwhile_is_not_cut_short(
+    registry: Registry, log: Log, clock: Clock
+) -> None:
+    begin(registry)
+    clock.now += 6 * HOUR
+    stale = registry.experiments.running()
+    registry.experiments.ramp("ramped", 300, actor="ann", reason="a little more first")
+    assert RampController(lambda: stale, registry.experiments, log, clock).look() == {}
+    assert registry.experiments.get("ramped").experiment.traffic_share == 300
+
+
 def test_a_person_who_is_faster_is_not_overruled(
     registry: Registry, log: Log, clock: Clock
 ) -> None:

@@ -97,6 +97,14 @@ def test_a_guardrail_is_harmed_by_what_exceeds_its_margin() -> None:
     assert with_margin(0.6).harms == ()
 
 
+def test_the_primary_metric_may_lose_nothing_even_where_it_is_a_guardrail_too() -> None:
+    plan = AnalysisPlan(guardrails=(Guardrail("user_ctr", 0.5),))
+    made = replace(registered(), experiment=experiment(analysis=plan))
+    worse = units("student", 2_000, 1_000)
+    (ctr,) = look(units("control", 2_000, 1_200), worse, subject_of(made, T0)).harms
+    assert (ctr.metric, ctr.margin) == ("UserCTR", 0.0)
+
+
 @pytest.mark.parametrize(
     ("before_ms", "after_ms", "harmful"),
     [

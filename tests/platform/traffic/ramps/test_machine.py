@@ -29,7 +29,7 @@ from ranklift.traffic.ramps.evidence import Evidence
 from ranklift.traffic.ramps.harm import Watched
 
 NAME = "ramped"
-RAMP = Ramp((RampStep(100, HOUR, 10), RampStep(500, 2 * HOUR), RampStep(5_000, HOUR, 50)))
+RAMP = Ramp((RampStep(100, HOUR, 60), RampStep(500, 2 * HOUR), RampStep(5_000, HOUR, 50)))
 SHARES = [step.traffic_share for step in RAMP.steps]
 HARM = Watched("UserCTR", "student", 4_000, -0.05, 0.012, 0.0)
 RUNNING, PAUSED, CONCLUDED = (
@@ -105,7 +105,8 @@ class Ramps(RuleBasedStateMachine):
         self.now += timedelta(seconds=1)
         self.arrived.append((self.now, units))
 
-    @rule(state=st.sampled_from(["good", "good", "harm", "fault", "untold"]))
+    # Mostly good: harm ends a ramp, and with it what else could be tried.
+    @rule(state=st.sampled_from(["good"] * 4 + ["untold"] * 2 + ["fault", "harm"]))
     def the_evidence_turns(self, state: str) -> None:
         self.state = state
 
@@ -128,9 +129,9 @@ class Ramps(RuleBasedStateMachine):
         self.person(lambda: self.experiments.ramp(NAME, share, actor="ann", reason="impatient"))
 
     @precondition(lambda self: self.seen.state is not CONCLUDED)
-    @rule(yes=st.integers(0, 9))
-    def somebody_concludes(self, yes: int) -> None:
-        if yes == 0:
+    @rule(seriously=st.sampled_from([False] * 19 + [True]))
+    def somebody_concludes(self, seriously: bool) -> None:
+        if seriously:
             self.person(
                 lambda: self.experiments.conclude(NAME, Decision.NONE, actor="ann", reason="enough")
             )
@@ -145,6 +146,12 @@ class Ramps(RuleBasedStateMachine):
 
     @rule()
     def a_controller_looks(self) -> None:
+        self.look(self.controller())
+
+    @rule(units=st.sampled_from([1, 60]), minutes=st.sampled_from([61, 121]))
+    def traffic_comes_late_and_a_controller_looks(self, units: int, minutes: int) -> None:
+        self.time_passes(minutes)
+        self.units_arrive(units)
         self.look(self.controller())
 
     @rule()
