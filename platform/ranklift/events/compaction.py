@@ -105,7 +105,12 @@ def compact(
         # For each group anew: exports of other processes need not wait for all of them.
         with exclusive(folder), contextlib.closing(Journal.open(folder)) as journal:
             if set(group) <= set(journal.files()):
-                _swap(group, _merge(files, group), now() + GRACE, run or (lambda job: job(journal)))
+                large = _merge(files, group)
+                try:
+                    _swap(group, large, now() + GRACE, run or (lambda job: job(journal)))
+                except BaseException:
+                    Manifest(journal).discard(files, [large])
+                    raise
                 merged += len(group)
                 into += 1
     return Compacted(merged, into)

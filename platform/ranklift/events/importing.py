@@ -118,10 +118,11 @@ def _import(
         with journal.transaction():
             journal.append(Known(seen=news - seen), [], recorded)
             manifest.swap([], written, due=0)
-    except sqlite3.IntegrityError:
-        for file in written:
-            files.delete(file.path)
-        return False
+    except BaseException as error:
+        manifest.discard(files, written)
+        if isinstance(error, sqlite3.IntegrityError):
+            return False
+        raise
     outcome.recorded += done.recorded
     outcome.duplicates += done.duplicates
     outcome.orphans += done.orphans

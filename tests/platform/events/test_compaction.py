@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -27,6 +28,7 @@ from ranklift.events.files import LocalFiles
 from ranklift.events.frames import EventFrames, read_events
 from ranklift.events.journal import FOLDER_NAME, ParquetFile
 from ranklift.events.log import EventLog
+from ranklift.events.manifest import Manifest
 from ranklift.events.pending import PendingClick, PendingDwell
 from ranklift.events.snapshot import read_snapshot
 from ranklift.events.values import Document, Page
@@ -152,6 +154,24 @@ def test_the_log_merges_by_itself(tmp_path: Path, make_page: MakePage) -> None:
                 number += 1
 
     asyncio.run(scenario())
+
+
+def test_a_merge_that_cannot_be_published_leaves_nothing(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk may have room for the file and none for the journal to say so."""
+    folder, files = home / FOLDER_NAME, LocalFiles(home / FOLDER_NAME)
+    before = dict(files.sizes())
+
+    def full(*_: object, **__: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Manifest, "swap", full)
+        with pytest.raises(sqlite3.OperationalError):
+            compact(folder, files, lambda: T0)
+    assert dict(files.sizes()) == before
+    assert compact(folder, files, lambda: T0).into == 8
 
 
 SIZES = st.lists(st.integers(1, 2 * TARGET_BYTES), max_size=40)
