@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -138,3 +139,15 @@ def test_a_home_without_a_log_is_named(
 ) -> None:
     assert run(*command, "--home", str(tmp_path / "other")) == 2
     assert "no event log in" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_told_in_one_line(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, hard))
+    try:
+        assert run("export", str(tmp_path / "archive")) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "the storage gave way" in capsys.readouterr().err
