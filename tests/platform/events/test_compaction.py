@@ -177,13 +177,13 @@ def test_a_merge_that_cannot_be_published_leaves_nothing(
 SIZES = st.lists(st.integers(1, 2 * TARGET_BYTES), max_size=40)
 
 
-@given(SIZES, st.booleans())
+@given(SIZES, st.sampled_from(["2025-03-01", "2025-03-02", "2025-03-09"]), st.booleans())
 def test_a_plan_merges_each_file_once_within_its_frame_and_date(
-    sizes: list[int], fully: bool
+    sizes: list[int], today: str, fully: bool
 ) -> None:
     dates, frames = ("2025-03-01", "2025-03-02"), ("pages", "clicks")
     of = {file(i, frames[i % 2], dates[i // 2 % 2]): size for i, size in enumerate(sizes)}
-    groups = plan(of, fully=fully)
+    groups = plan(of, today=today, fully=fully)
     merged = [one for group in groups for one in group]
     assert len(merged) == len(set(merged))
     assert set(merged) <= set(of)
@@ -196,9 +196,16 @@ def test_a_plan_merges_each_file_once_within_its_frame_and_date(
 def test_few_small_files_wait_for_more_and_large_ones_stay() -> None:
     few = {file(i): 1_000 for i in range(FANOUT - 1)}
     large = {file(i): TARGET_BYTES for i in range(100, 120)}
-    assert plan(few | large) == ()
-    assert plan(few | large | {file(50): 1_000}) == ((*few, file(50)),)
-    assert plan(few | large, fully=True) == (tuple(few),)
+    today = "2025-03-01"
+    assert plan(few | large, today=today) == ()
+    assert plan(few | large | {file(50): 1_000}, today=today) == ((*few, file(50)),)
+    assert plan(few | large, today=today, fully=True) == (tuple(few),)
+
+
+def test_files_of_a_day_that_is_over_are_merged_whatever_their_size() -> None:
+    mixed = {file(i): 1_000 * FANOUT**i for i in range(4)} | {file(i): 500 for i in range(4, 8)}
+    assert plan(mixed, today="2025-03-01") == ()
+    assert plan(mixed, today="2025-03-02") == (tuple(mixed),)
 
 
 def test_a_row_is_rewritten_a_handful_of_times() -> None:
@@ -207,7 +214,7 @@ def test_a_row_is_rewritten_a_handful_of_times() -> None:
     rewritten = 0
     for export in range(1_000):
         sizes[file(export)] = 4_000
-        while groups := plan(sizes):
+        while groups := plan(sizes, today="2025-03-01"):
             for group in groups:
                 total = sum(sizes.pop(one) for one in group)
                 rewritten += total
