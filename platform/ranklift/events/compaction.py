@@ -2,8 +2,8 @@
 
 An export leaves a file for each frame and date, some thousand a day. Files of about one size are
 merged when there are `FANOUT` of them, so that a row is rewritten a handful of times in all (as
-LSM trees do: size-tiered compaction). Replaced files stay for `GRACE`: a reader that looked before
-the swap still finds what it saw.
+LSM trees do: size-tiered compaction); of days that are over, files of any size. Replaced files
+stay for `GRACE`: a reader that looked before the swap still finds what it saw.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from ranklift.events.export import exclusive
@@ -50,15 +50,16 @@ class Compacted:
     into: int
 
 
-def plan(sizes: Mapping[ParquetFile, int], *, fully: bool = False) -> tuple[Group, ...]:
-    """Return the groups of files to merge, given the bytes of each valid file.
+def plan(sizes: Mapping[ParquetFile, int], *, today: str, fully: bool = False) -> tuple[Group, ...]:
+    """Return the groups of files to merge, given the bytes of each file.
 
-    `fully` merges whatever is small, even two files of different sizes.
+    Days before `today` (YYYY-MM-DD) are over. `fully` merges whatever is small, even two files of
+    different sizes.
     """
     tiers: dict[tuple[Frame, str, int], list[ParquetFile]] = defaultdict(list)
     for file, size in sizes.items():
         if size < TARGET_BYTES:
-            tier = 0 if fully else _tier(size)
+            tier = 0 if fully or file.date < today else _tier(size)
             tiers[file.frame, file.date, tier].append(file)
     least = 2 if fully else FANOUT
     groups = []
@@ -97,15 +98,21 @@ def compact(
     """
     merged = into = 0
     with exclusive(folder), contextlib.closing(Journal.open(folder)) as journal:
-        sizes = files.sizes()
-        groups = plan({file: sizes[file.path] for file in journal.files()}, fully=fully)
+        sizes = _sizes(journal, files, 2 if fully else FANOUT)
+    today = now().astimezone(UTC).date().isoformat()
+    groups = plan(sizes, today=today, fully=fully)
     for group in groups:
         if stop():
             break
         # For each group anew: exports of other processes need not wait for all of them.
         with exclusive(folder), contextlib.closing(Journal.open(folder)) as journal:
             if set(group) <= set(journal.files()):
-                _swap(group, _merge(files, group), now() + GRACE, run or (lambda job: job(journal)))
+                large = _merge(files, group)
+                try:
+                    _swap(group, large, now() + GRACE, run or (lambda job: job(journal)))
+                except BaseException:
+                    Manifest(journal).discard(files, [large])
+                    raise
                 merged += len(group)
                 into += 1
     return Compacted(merged, into)
@@ -127,6 +134,19 @@ def delete_due(journal: Journal, files: EventFiles, now: datetime) -> int:
         with journal.transaction():
             manifest.deleted(due)
     return len(due)
+
+
+def _sizes(journal: Journal, files: EventFiles, least: int) -> Mapping[ParquetFile, int]:
+    """Return the bytes of the valid files of folders with at least so many of them.
+
+    Most days are settled: nobody looks at their files every minute.
+    """
+    folders: dict[str, list[ParquetFile]] = defaultdict(list)
+    for file in journal.files():
+        folders[file.path.rpartition("/")[0]].append(file)
+    busy = {folder: some for folder, some in folders.items() if len(some) >= least}
+    sizes = files.sizes(busy)
+    return {file: sizes[file.path] for some in busy.values() for file in some}
 
 
 def _tier(size: int) -> int:

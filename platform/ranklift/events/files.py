@@ -43,8 +43,11 @@ class EventFiles(Protocol):
     def scan(self, paths: Sequence[str], frame: Frame) -> pl.LazyFrame:
         """Return the rows of at least one file of a frame, read when they are collected."""
 
-    def sizes(self) -> Mapping[str, int]:
-        """Return the bytes of everything that lies in the frames' folders, by path."""
+    def sizes(self, folders: Iterable[str] | None = None) -> Mapping[str, int]:
+        """Return the bytes of all that lies in some folders ("pages/date=2025-03-01"), by path.
+
+        In all folders of the frames when none are named.
+        """
 
     def delete(self, path: str) -> None:
         """Remove a file; one that is not there is no error."""
@@ -94,11 +97,13 @@ class LocalFiles:
             missing_columns="insert",  # files of an older ranklift
         )
 
-    def sizes(self) -> Mapping[str, int]:
+    def sizes(self, folders: Iterable[str] | None = None) -> Mapping[str, int]:
+        every = (path for frame in SCHEMAS for path in (self.folder / frame).glob("date=*"))
+        named = every if folders is None else (self.folder / folder for folder in folders)
         return {
             path.relative_to(self.folder).as_posix(): path.stat().st_size
-            for frame in SCHEMAS
-            for path in (self.folder / frame).glob("date=*/*")
+            for folder in named
+            for path in folder.glob("*")
         }
 
     def delete(self, path: str) -> None:

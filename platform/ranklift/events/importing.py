@@ -79,7 +79,7 @@ def _import(
     recorded: int,
 ) -> bool:
     """Record a day unless something of it was recorded meanwhile; return whether it was."""
-    keys = {frame: _keys(frame, rows) for frame, rows in day.frames.items() if frame in _KINDS}
+    keys = {frame: _keys(frame, day.frames[frame]) for frame in _KINDS if frame in day.frames}
     every = {key for some in keys.values() for key in some}
     seen = journal.look_up(Mentions(seen=every), 0).seen
     done = Imported()
@@ -118,10 +118,11 @@ def _import(
         with journal.transaction():
             journal.append(Known(seen=news - seen), [], recorded)
             manifest.swap([], written, due=0)
-    except sqlite3.IntegrityError:
-        for file in written:
-            files.delete(file.path)
-        return False
+    except BaseException as error:
+        manifest.discard(files, written)
+        if isinstance(error, sqlite3.IntegrityError):
+            return False
+        raise
     outcome.recorded += done.recorded
     outcome.duplicates += done.duplicates
     outcome.orphans += done.orphans

@@ -22,7 +22,7 @@ from ranklift.events.journal import FOLDER_NAME, Chunk, Journal, ParquetFile
 from ranklift.events.known import cutoff
 from ranklift.events.manifest import Manifest
 from ranklift.events.pending import Pending, Recorded
-from ranklift.events.places import take_place
+from ranklift.events.places import take_place, was_taken
 from ranklift.events.recent import RecentDocuments
 from ranklift.events.retention import retain_files
 from ranklift.events.shadow_calls import RecordShadow
@@ -285,6 +285,12 @@ def open_journal(folder: Path, files: EventFiles) -> Journal:
         try:
             take_place(journal, files)
             sweep(files, Manifest(journal).named())
+        except OSError as error:
+            if not was_taken(journal):
+                journal.close()
+                raise
+            # Events are recorded all the same; exports wait until the storage is back.
+            log.warning("files_out_of_reach", url=files.url, error=str(error))
         except BaseException:
             journal.close()
             raise

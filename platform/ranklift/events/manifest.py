@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from ranklift.events.files import EventFiles
 from ranklift.events.journal import Chunk, Journal, ParquetFile
 from ranklift.events.known import identity
 
@@ -81,6 +82,13 @@ class Manifest:
         """Return the paths of all files that must not be swept: valid, or not due yet."""
         obsolete = self._connection.execute("SELECT path FROM obsolete")
         return {file.path for file in self._journal.files()} | {path for (path,) in obsolete}
+
+    def discard(self, files: EventFiles, written: Sequence[ParquetFile]) -> None:
+        """Delete files that were to become valid and did not: a full disk needs their room."""
+        valid = set(self._journal.files())
+        for file in written:
+            if file not in valid:
+                files.delete(file.path)
 
     def due(self, now: int) -> tuple[str, ...]:
         """Return the paths of the files that may be deleted in the second `now`."""

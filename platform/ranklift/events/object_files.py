@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
@@ -80,12 +80,12 @@ class ObjectFiles:
 
         return register_io_source(rows_of, schema=SCHEMAS[frame], is_pure=True)
 
-    def sizes(self) -> Mapping[str, int]:
+    def sizes(self, folders: Iterable[str] | None = None) -> Mapping[str, int]:
         sizes = {}
         with _told_as_os_error():
             self.system.invalidate_cache()
-            for frame in SCHEMAS:
-                found = self.system.find(f"{self.root}/{frame}", detail=True)
+            for folder in SCHEMAS if folders is None else folders:
+                found = self.system.find(f"{self.root}/{folder}", detail=True)
                 for name, info in found.items():
                     sizes[name.removeprefix(f"{self.root}/")] = int(info["size"])
         return sizes

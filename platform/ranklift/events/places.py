@@ -36,6 +36,11 @@ def take_place(journal: Journal, files: EventFiles) -> None:
             manifest.set_fact(_URL, files.url)
 
 
+def was_taken(journal: Journal) -> bool:
+    """Return whether the log has a place on object storage that was found to be its own."""
+    return Manifest(journal).fact(_ID) is not None
+
+
 def check_place(connection: sqlite3.Connection, url: str) -> None:
     """Check that a log's files lie at `url`, "" for the home; within a transaction.
 

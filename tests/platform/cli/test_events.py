@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -103,9 +104,50 @@ def test_compacting_says_what_it_did(
     assert "0 files became 0" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("form", ["ranklift", "ubi"])
+def test_what_is_exported_is_imported_elsewhere(
+    run: Run, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    target, other = str(tmp_path / "archive"), str(tmp_path / "other")
+    assert run("export", target, "--format", form) == 0
+    assert "160 pages" in capsys.readouterr().out.replace("queries", "pages")
+    assert run("import", target, "--format", form, "--home", other) == 0
+    assert "recorded 160 pages, " in capsys.readouterr().out
+    pages = read_events(Path(other)).pages.collect()
+    assert set(pages["impression_id"]) == set(read_events(home).pages.collect()["impression_id"])
+    assert run("import", target, "--format", form, "--home", other) == 0
+    assert "recorded nothing; seen before 160 pages, " in capsys.readouterr().out
+    assert run("export", target, "--format", form) == 2
+    assert "already" in capsys.readouterr().err
+
+
+def test_a_url_must_name_object_storage(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for url in ("/mnt/events", "file:///mnt/events"):
+        monkeypatch.setenv("RANKLIFT_EVENTS__URL", url)
+        assert run("compact") == 2
+        assert "name object storage" in capsys.readouterr().err
+    monkeypatch.setenv("RANKLIFT_EVENTS__URL", "memory://events")
+    assert run("compact") == 2
+    assert "exporting and importing" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", [["compact"], ["retain", "--days", "3"], ["forget", "u"]])
 def test_a_home_without_a_log_is_named(
     run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str]
 ) -> None:
     assert run(*command, "--home", str(tmp_path / "other")) == 2
     assert "no event log in" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_told_in_one_line(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, hard))
+    try:
+        assert run("export", str(tmp_path / "archive")) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "the storage gave way" in capsys.readouterr().err

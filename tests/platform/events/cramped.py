@@ -1,4 +1,4 @@
-"""Records pages until no file may grow any more, tries to export, then gets room again.
+"""Records pages until no file may grow any more, tries to export and to merge, and gets room again.
 
     python cramped.py HOME
 
@@ -16,6 +16,9 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ranklift.events.compaction import FANOUT
+from ranklift.events.files import LocalFiles
+from ranklift.events.journal import FOLDER_NAME
 from ranklift.events.log import EventLog
 from ranklift.events.values import Page
 from ranklift.v1.errors import Overloaded
@@ -68,6 +71,28 @@ async def main(home: Path) -> None:
         await record(log, number, rng)
         await log.export()
         await record(log, number + 1, rng)
+        await merge_without_room(log, LocalFiles(home / FOLDER_NAME), number + 2, rng, most)
+
+
+async def merge_without_room(
+    log: EventLog, files: LocalFiles, number: int, rng: random.Random, most: int
+) -> None:
+    for export in range(FANOUT):
+        await record(log, number + export, rng)
+        await log.export()
+    before = files.sizes()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM // 100, most))
+    try:
+        await log.tidy()
+    except OSError:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    else:
+        raise AssertionError("a merge found room where there is none")
+    if files.sizes() != before:
+        raise AssertionError("a merge that failed left something behind")
+    await log.tidy()
+    if len(files.sizes()) != len(before) + 1:
+        raise AssertionError("with room again, nothing was merged")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -27,6 +28,7 @@ from ranklift.events.files import LocalFiles
 from ranklift.events.frames import EventFrames, read_events
 from ranklift.events.journal import FOLDER_NAME, ParquetFile
 from ranklift.events.log import EventLog
+from ranklift.events.manifest import Manifest
 from ranklift.events.pending import PendingClick, PendingDwell
 from ranklift.events.snapshot import read_snapshot
 from ranklift.events.values import Document, Page
@@ -154,16 +156,34 @@ def test_the_log_merges_by_itself(tmp_path: Path, make_page: MakePage) -> None:
     asyncio.run(scenario())
 
 
+def test_a_merge_that_cannot_be_published_leaves_nothing(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk may have room for the file and none for the journal to say so."""
+    folder, files = home / FOLDER_NAME, LocalFiles(home / FOLDER_NAME)
+    before = dict(files.sizes())
+
+    def full(*_: object, **__: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Manifest, "swap", full)
+        with pytest.raises(sqlite3.OperationalError):
+            compact(folder, files, lambda: T0)
+    assert dict(files.sizes()) == before
+    assert compact(folder, files, lambda: T0).into == 8
+
+
 SIZES = st.lists(st.integers(1, 2 * TARGET_BYTES), max_size=40)
 
 
-@given(SIZES, st.booleans())
+@given(SIZES, st.sampled_from(["2025-03-01", "2025-03-02", "2025-03-09"]), st.booleans())
 def test_a_plan_merges_each_file_once_within_its_frame_and_date(
-    sizes: list[int], fully: bool
+    sizes: list[int], today: str, fully: bool
 ) -> None:
     dates, frames = ("2025-03-01", "2025-03-02"), ("pages", "clicks")
     of = {file(i, frames[i % 2], dates[i // 2 % 2]): size for i, size in enumerate(sizes)}
-    groups = plan(of, fully=fully)
+    groups = plan(of, today=today, fully=fully)
     merged = [one for group in groups for one in group]
     assert len(merged) == len(set(merged))
     assert set(merged) <= set(of)
@@ -176,9 +196,16 @@ def test_a_plan_merges_each_file_once_within_its_frame_and_date(
 def test_few_small_files_wait_for_more_and_large_ones_stay() -> None:
     few = {file(i): 1_000 for i in range(FANOUT - 1)}
     large = {file(i): TARGET_BYTES for i in range(100, 120)}
-    assert plan(few | large) == ()
-    assert plan(few | large | {file(50): 1_000}) == ((*few, file(50)),)
-    assert plan(few | large, fully=True) == (tuple(few),)
+    today = "2025-03-01"
+    assert plan(few | large, today=today) == ()
+    assert plan(few | large | {file(50): 1_000}, today=today) == ((*few, file(50)),)
+    assert plan(few | large, today=today, fully=True) == (tuple(few),)
+
+
+def test_files_of_a_day_that_is_over_are_merged_whatever_their_size() -> None:
+    mixed = {file(i): 1_000 * FANOUT**i for i in range(4)} | {file(i): 500 for i in range(4, 8)}
+    assert plan(mixed, today="2025-03-01") == ()
+    assert plan(mixed, today="2025-03-02") == (tuple(mixed),)
 
 
 def test_a_row_is_rewritten_a_handful_of_times() -> None:
@@ -187,7 +214,7 @@ def test_a_row_is_rewritten_a_handful_of_times() -> None:
     rewritten = 0
     for export in range(1_000):
         sizes[file(export)] = 4_000
-        while groups := plan(sizes):
+        while groups := plan(sizes, today="2025-03-01"):
             for group in groups:
                 total = sum(sizes.pop(one) for one in group)
                 rewritten += total

@@ -104,7 +104,7 @@ def test_ten_kills_lose_and_double_nothing(tmp_path: Path, read_all: ReadAll) ->
         assert_consistent(frames)
         for frame, names in ids(frames).items():
             assert set(expected[frame]) <= set(names)
-    assert len(expected["clicks"]) > 100
+    assert len(expected["clicks"]) > 50
     before = ids(read_all(tmp_path))
     open_and_export(tmp_path)
     assert_files_are_whole_and_valid(tmp_path)

@@ -226,9 +226,14 @@ def test_events_go_on_while_the_storage_is_away(
             await record(log, make_page, 2)
             monkeypatch.setattr(log, "_files", bucket)
             await log.export()
+        monkeypatch.setattr("ranklift.events.log.take_place", lambda *_: away.read("x"))
+        async with await EventLog.open(tmp_path, files=bucket) as log:  # a restart meanwhile
+            await record(log, make_page, 3)
+        with pytest.raises(OSError, match="object storage"):
+            await EventLog.open(tmp_path / "new", files=bucket)  # nobody knows whose it is
 
     asyncio.run(scenario())
-    assert read_events(tmp_path, bucket).pages.collect().height == 2
+    assert read_events(tmp_path, bucket).pages.collect().height == 3
     assert len(bucket.sizes()) == 3
 
 

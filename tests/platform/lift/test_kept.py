@@ -18,7 +18,7 @@ from polars.testing import assert_frame_equal
 from structlog.testing import capture_logs
 
 from ranklift.lift.event_pages import EventTables
-from ranklift.lift.kept import KeptDays
+from ranklift.lift.kept import KeptDays, drop_kept
 
 FRAMES = {
     "units": pl.DataFrame(
@@ -176,3 +176,18 @@ def test_processes_that_keep_the_same_day_at_once_all_get_it_right(tmp_path: Pat
     assert [worker.exitcode for worker in workers] == [0, 0]
     assert wrong.empty()
     assert [path.suffix for path in tmp_path.rglob("*") if path.is_file()] == [".sums"]
+
+
+def test_what_is_kept_of_earlier_days_can_be_dropped_and_all_of_it(tmp_path: Path) -> None:
+    kept = KeptDays(tmp_path)
+    days = [Marked(date=f"2025-03-0{number}") for number in range(1, 5)]
+    for subject in ("users", "others"):
+        for day in days:
+            kept.of(subject, day, lambda: FRAMES)
+    drop_kept(tmp_path, before="2025-03-03")
+    for subject in ("users", "others"):
+        assert_frames(kept.of(subject, days[0], lambda: OTHERS), OTHERS)
+        assert_frames(kept.of(subject, days[2], never), FRAMES)
+    drop_kept(tmp_path)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    drop_kept(tmp_path / "never made")

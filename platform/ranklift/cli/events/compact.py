@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ranklift.cli.events.storage import told_plainly
 from ranklift.cli.options import Home
 from ranklift.cli.output import out
 
@@ -14,9 +15,10 @@ def compact(home: Home = None) -> None:
     from ranklift.events.log import utc_now
     from ranklift.settings import load_settings
 
-    log = log_of(load_settings(home=home))
-    done = merge(log.folder, log.files, utc_now, fully=True)
-    deleted = delete_obsolete(log.folder, log.files, utc_now)
+    with told_plainly():
+        log = log_of(load_settings(home=home))
+        done = merge(log.folder, log.files, utc_now, fully=True)
+        deleted = delete_obsolete(log.folder, log.files, utc_now)
     out.print(
         f"{done.merged} files became {done.into}; "
         f"{deleted} that were replaced an hour ago or earlier are deleted"

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ranklift.cli.events.archive import told
+from ranklift.cli.events.storage import told_plainly
 from ranklift.cli.options import Home
 from ranklift.cli.output import out
 
@@ -24,11 +25,12 @@ def forget(
     from ranklift.settings import load_settings
 
     settings = load_settings(home=home)
-    log = log_of(settings)
-    if not yes:
-        found = forgetting.count(log.folder, log.files, unit)
-        out.print(f"{told(found)} would be removed; add --yes to remove them for good")
-        return
-    removed = forgetting.forget(log.folder, log.files, unit, utc_now)
-    drop_kept(kept_sums(settings))
+    with told_plainly():
+        log = log_of(settings)
+        if not yes:
+            found = forgetting.count(log.folder, log.files, unit)
+            out.print(f"{told(found)} would be removed; add --yes to remove them for good")
+            return
+        removed = forgetting.forget(log.folder, log.files, unit, utc_now)
+        drop_kept(kept_sums(settings))
     out.print(f"{told(removed)} removed; reports add up past days anew")

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ranklift.cli.events.storage import told_plainly
 from ranklift.cli.options import Home
 from ranklift.cli.output import out
 
@@ -22,8 +23,9 @@ def retain(
     from ranklift.settings import load_settings
 
     settings = load_settings(home=home)
-    log = log_of(settings)
-    done = retention.retain(log.folder, log.files, days, utc_now)
-    drop_kept(kept_sums(settings), before=done.first)
+    with told_plainly():
+        log = log_of(settings)
+        done = retention.retain(log.folder, log.files, days, utc_now)
+        drop_kept(kept_sums(settings), before=done.first)
     rows = ", ".join(f"{count:,} {frame}" for frame, count in sorted(done.dropped.items()))
     out.print(f"{len(done.days)} days before {done.first} dropped" + (f": {rows}" if rows else ""))
