@@ -103,7 +103,8 @@ def _planted(runs: int) -> Iterator[str]:
     world = World("planted", old, new, ATTRACTIVENESS[grade])
     plans = _plans(world)
     factor = (stats.norm.ppf(1 - ALPHA / 2) + stats.norm.ppf(POWER)) ** 2
-    needed = {name: 2 * factor * variance / gap**2 for name, (_, gap, variance) in plans.items()}
+    # Of both arms together: each needs factor (V + V) / gap^2.
+    needed = {name: 4 * factor * variance / gap**2 for name, (_, gap, variance) in plans.items()}
     yield (
         f"Documents attract by grade ({', '.join(map(str, ATTRACTIVENESS.tolist()))}); the new "
         "ranker reads the grades with a little less noise. Pages for "

@@ -30,10 +30,10 @@ from ranklift.lift.values import LiftReport, Measured
 from ranklift.store.analysis import Horizon
 
 
-def printed(report: LiftReport, **given: dict[tuple[str, str], float]) -> str:
+def printed(report: LiftReport, true_lift: dict[tuple[str, str], float] | None = None) -> str:
     console = Console(width=200, color_system=None)
     with console.capture() as capture:
-        console.print(to_table(report, **given))
+        console.print(to_table(report, true_lift=true_lift))
     return capture.get()
 
 

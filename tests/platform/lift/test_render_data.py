@@ -11,6 +11,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from rich.console import Console
 from tests.platform.lift.reports import (
     LARGE,
     SMALL,
@@ -20,13 +21,35 @@ from tests.platform.lift.reports import (
     hostile_report,
 )
 
+from ranklift.lift.preference.values import ArmPreferences, Preference
 from ranklift.lift.render.as_frame import COLUMNS, to_csv, to_frame, to_parquet
+from ranklift.lift.render.as_html import to_html
 from ranklift.lift.render.as_json import to_json
-from ranklift.lift.values import LiftReport, Measured, Unavailable
+from ranklift.lift.render.as_table import to_table
+from ranklift.lift.render.mode_grids import mode_grids
+from ranklift.lift.shadows import ShadowSummary
+from ranklift.lift.values import Check, Interval, LiftReport, Measured, Unavailable
 
 SCHEMA = json.loads(Path("docs/lift-report.schema.json").read_text(encoding="utf-8"))
 ALL = [full_report(), broken_report(), bare_report(), hostile_report()]
 NAMES = ["full", "broken", "bare", "hostile"]
+PREFERENCES = ArmPreferences(
+    arm="both",
+    method="team_draft",
+    preferences=(
+        Preference("a@1", "b@1", 3, 1, 6, 0.2, Interval(-0.1, 0.5), 0.3, 0.8),
+        Preference("a@1", "c@1", 0, 0, 0, None, None, None, 0.0),
+    ),
+    pages=10,
+    degraded_pages=2,
+    units=4,
+    confidence_level=0.95,
+    check=Check("missing_rankings", True, None, "No page lacks one of its rankings."),
+)
+SHADOWS = (
+    ShadowSummary("both", "d@1", 9, 1, 0.5, 0.7, (-1.0, 0.0, 1.0), (1.0, 2.0, 3.0), (4.0,) * 3),
+    ShadowSummary("both", "e@1", 0, 1, None, None, None, None, None),
+)
 every_report = pytest.mark.parametrize("report", ALL, ids=NAMES)
 
 
@@ -75,6 +98,20 @@ def test_json_has_null_for_an_end_at_infinity() -> None:
 def test_json_sets_the_truth_beside_the_estimate() -> None:
     value = json.loads(to_json(full_report(), true_lift={("page_ctr", SMALL): 0.5}))
     assert [row["true_lift"] for row in value["lifts"]][:3] == [None, 0.5, None]
+
+
+def test_json_holds_what_stands_beside_the_lifts() -> None:
+    value = json.loads(to_json(full_report(), preferences=[PREFERENCES], shadows=SHADOWS))
+    assert not faults(value, SCHEMA)
+    assert value["preferences"][0]["preferences"][0]["interval"] == {"lower": -0.1, "upper": 0.5}
+    assert [one["errors"] for one in value["shadows"]] == [1, 1]
+    grids = mode_grids([PREFERENCES], SHADOWS)
+    page = to_html(full_report(), beside=grids)
+    assert "Preference in both" in page
+    assert "Shadows" in page
+    terminal = Console(width=200, file=io.StringIO(), record=True)
+    terminal.print(to_table(full_report(), beside=grids))
+    assert "+0.20 (-0.10 to +0.50)" in terminal.export_text()
 
 
 def faults(value: Any, schema: dict[str, Any], path: str = "$") -> list[str]:
@@ -139,7 +176,8 @@ def test_the_schema_describes_every_key_in_the_order_in_which_it_stands() -> Non
             for item in value:
                 check(item, schema["items"])
 
-    check(json.loads(to_json(full_report(), true_lift={})), SCHEMA)
+    beside = {"preferences": [PREFERENCES], "shadows": SHADOWS}
+    check(json.loads(to_json(full_report(), true_lift={}, **beside)), SCHEMA)  # type: ignore[arg-type]
 
 
 def test_what_departs_from_the_schema_is_found() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -17,10 +18,11 @@ from grpc import aio
 from tests.platform.recorded import NAME, define, pages_of, record, start
 
 from ranklift.cli.reporting import preferences_of_home, report_of_home
+from ranklift.events.values import InterleavedPage, PageAssignment
 from ranklift.lift.render.as_proto import to_proto
 from ranklift.lift.service import LiftServicer
 from ranklift.store.registry import Registry, open_registry
-from ranklift.store.values import RegisteredExperiment
+from ranklift.store.values import Arm, Interleaving, ModelRef, RegisteredExperiment
 from ranklift.v1 import lift_pb2 as pb
 from ranklift.v1.hosting import host
 from ranklift.v1.lift_pb2_grpc import LiftServiceStub, add_LiftServiceServicer_to_server
@@ -216,3 +218,85 @@ def test_a_bad_request_names_the_field(
         ask(serve, request_)
     assert caught.value.code() is grpc.StatusCode[code]
     assert [violation.field for violation in violations_of(caught.value)] == [field]
+
+
+class OneArm:
+    """Knows one experiment, whose only arm interleaves."""
+
+    def __init__(self, like: RegisteredExperiment) -> None:
+        both = Interleaving((ModelRef("bm25", "1"), ModelRef("student", "1")))
+        arms = (Arm("both", 10_000, interleaving=both),)
+        self.registered = replace(
+            like, experiment=replace(like.experiment, arms=arms, control="both")
+        )
+
+    def get(self, name: str) -> RegisteredExperiment:
+        return self.registered
+
+
+def test_preferences_come_back_whole(running: RegisteredExperiment, tmp_path: Path) -> None:
+    known = OneArm(running)
+    home = tmp_path / "interleaved"
+    logged = InterleavedPage(
+        "team_draft", ("bm25@1", "student@1"), (-1, 1, 0), ((1, 3, 2), (1, 2, 3))
+    )
+    assert running.started is not None
+    pages = [
+        replace(page, interleaving=logged, assignments=())
+        for page in pages_of(running, USERS[:30], running.started)
+    ]
+    pages = [
+        replace(
+            page, assignments=(PageAssignment(NAME, 2, "default", "both", page.user_id, number),)
+        )
+        for number, page in enumerate(pages)
+    ]
+    asyncio.run(record(home, pages))  # a click on the second document of every third page
+
+    async def scenario() -> tuple[pb.PreferenceReport, str]:
+        servicer = LiftServicer(
+            known, partial(report_of_home, home), partial(preferences_of_home, home)
+        )
+        hosted = await host(
+            "127.0.0.1:0", {SERVICE: lambda to: add_LiftServiceServicer_to_server(servicer, to)}
+        )
+        try:
+            async with aio.insecure_channel(hosted.address) as channel:
+                client = LiftServiceStub(channel)
+                request = pb.GetPreferenceReportRequest(experiment=NAME)
+                (report,) = (await client.GetPreferenceReport(request, timeout=60)).reports
+                with pytest.raises(aio.AioRpcError) as refused:
+                    await client.GetLiftReport(pb.GetLiftReportRequest(experiment=NAME), timeout=60)
+                assert refused.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+                return report, refused.value.details() or ""
+        finally:
+            await hosted.stop(0)
+
+    report, why = asyncio.run(scenario())
+    assert "preference report" in why
+    (found,) = report.preferences
+    assert (report.arm, report.pages, report.degraded_pages, report.units) == ("both", 60, 0, 30)
+    assert (found.wins_a, found.wins_b, found.ties) == (0, 20, 40)
+    assert found.preference == pytest.approx(-1 / 3)
+    assert found.interval.upper < 0
+    assert found.p_value < 0.001
+    assert (found.confidence_level, found.overlap) == (0.95, 1)
+
+
+@pytest.mark.usefixtures("running")
+def test_an_experiment_that_does_not_interleave_has_no_preferences(serve: Serve) -> None:
+    async def scenario() -> None:
+        async with serve() as client:
+            for request, code in (
+                (pb.GetPreferenceReportRequest(), grpc.StatusCode.INVALID_ARGUMENT),
+                (pb.GetPreferenceReportRequest(experiment="nope"), grpc.StatusCode.NOT_FOUND),
+                (
+                    pb.GetPreferenceReportRequest(experiment=NAME),
+                    grpc.StatusCode.FAILED_PRECONDITION,
+                ),
+            ):
+                with pytest.raises(aio.AioRpcError) as refused:
+                    await client.GetPreferenceReport(request, timeout=60)
+                assert refused.value.code() is code
+
+    asyncio.run(scenario())
