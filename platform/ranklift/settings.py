@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -28,6 +28,31 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class TLSSettings(_Section):
+    """PEM files of a server: `certificate` chain and `key`; with `client_ca`, every client needs
+    a certificate of that authority (mTLS). In the clear, and on loopback only, when empty."""
+
+    certificate: str = ""
+    key: str = ""
+    client_ca: str = ""
+
+
+class SecuritySettings(_Section):
+    """Whether servers ask for bearer tokens; off loopback they always do."""
+
+    tokens: Literal["off", "required"] = "off"
+
+
+class ClientSettings(_Section):
+    """What the gateway shows to rankers, and commands to servers: `ca` signs the servers'
+    certificates, `certificate` and `key` are our own where servers ask for one, and `token`."""
+
+    ca: str = ""
+    certificate: str = ""
+    key: str = ""
+    token: SecretStr = SecretStr("")
+
+
 class GatewaySettings(_Section):
     """The gateway and the services beside it.
 
@@ -37,6 +62,7 @@ class GatewaySettings(_Section):
     """
 
     address: str = "127.0.0.1:7400"
+    tls: TLSSettings = TLSSettings()
     metrics_address: str = ""
     rankers: tuple[str, ...] = ("127.0.0.1:7401",)
     deadline_seconds: float = Field(default=5.0, gt=0)
@@ -58,6 +84,7 @@ class RankerSettings(_Section):
     """
 
     address: str = "127.0.0.1:7401"
+    tls: TLSSettings = TLSSettings()
     metrics_address: str = ""
     threads: int = Field(default=0, ge=0)
     batch_tokens: int = Field(default=1_024, ge=1)
@@ -84,8 +111,12 @@ class TelemetrySettings(_Section):
 class EventSettings(_Section):
     """The event log. Recorded events move into Parquet files every `export_seconds`. With
     `durability` "strict" a page is on disk before the user is answered, with "prompt" within
-    100 ms after; events are on disk before they are acknowledged either way."""
+    100 ms after; events are on disk before they are acknowledged either way. With `hash_units`
+    ids of users and sessions are recorded under the key in `hash_key_file`, which is
+    unit-ids.key under the home, made when missing, if it is not given."""
 
+    hash_units: bool = False
+    hash_key_file: Path | None = None
     export_seconds: float = Field(default=60.0, gt=0)
     durability: Literal["prompt", "strict"] = "prompt"
 
@@ -118,6 +149,8 @@ class Settings(BaseSettings):
     registry: str = ""
     gateway: GatewaySettings = GatewaySettings()
     ranker: RankerSettings = RankerSettings()
+    security: SecuritySettings = SecuritySettings()
+    client: ClientSettings = ClientSettings()
     limits: LimitSettings = LimitSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     events: EventSettings = EventSettings()

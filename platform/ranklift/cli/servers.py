@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from ranklift.cli.composition import registry_of
+from ranklift.cli.protection import credentials_of, protection, pseudonyms_of
 from ranklift.settings import Settings
 from ranklift.store.registry import Registry
 from ranklift.store.values import ModelRef, RegisteredExperiment
@@ -49,10 +50,13 @@ async def ranker(settings: Settings, load: Sequence[str] | None) -> AsyncIterato
     from ranklift.rankers.serving.options import ServingOptions
     from ranklift.rankers.serving.telemetry import Telemetry
 
-    with registry_of(settings) as registry:
+    async with AsyncExitStack() as stack:
+        registry = stack.enter_context(registry_of(settings))
         wanted = _named(load) if load else _serving(registry)
         versions = [registry.models.get(ref) for ref in wanted]
-    with ExitStack() as stack:
+        security = await stack.enter_async_context(
+            protection(settings, settings.ranker.address, settings.ranker.tls, registry)
+        )
         prometheus = CollectorRegistry()
         metrics = RankerMetrics(prometheus)
         stack.enter_context(
@@ -78,6 +82,7 @@ async def ranker(settings: Settings, load: Sequence[str] | None) -> AsyncIterato
                 batches=[metrics.batch_ended],
                 interceptors=tracing.servers,
             ),
+            security,
         )
         log.info("ranker_serving", address=hosted.address, versions=[str(v.ref) for v in versions])
         try:
@@ -125,12 +130,19 @@ async def gateway(settings: Settings) -> AsyncIterator[Hosted]:
         )
         tracing = stack.enter_context(traced(settings.telemetry.otlp_endpoint, "ranklift-gateway"))
         registry = stack.enter_context(registry_of(settings))
+        security = await stack.enter_async_context(
+            protection(settings, settings.gateway.address, settings.gateway.tls, registry)
+        )
         events = await stack.enter_async_context(
             await EventLog.open(
                 settings.home, export_interval=timedelta(seconds=settings.events.export_seconds)
             )
         )
-        upstreams = Upstreams(settings.gateway.rankers, interceptors=tracing.clients)
+        upstreams = Upstreams(
+            settings.gateway.rankers,
+            interceptors=tracing.clients,
+            credentials=credentials_of(settings),
+        )
         stack.push_async_callback(upstreams.close)
         await upstreams.start()
         config = ConfigPoller(registry.experiments, registry.models)
@@ -145,6 +157,7 @@ async def gateway(settings: Settings) -> AsyncIterator[Hosted]:
                 limits=_limits(settings),
                 deadlines=DeadlinePolicy(default_seconds=settings.gateway.deadline_seconds),
                 strict=settings.events.durability == "strict",
+                pseudonyms=pseudonyms_of(settings),
             ),
             observers=[metrics.call_ended, *tracing.calls],
         )
@@ -187,6 +200,7 @@ async def gateway(settings: Settings) -> AsyncIterator[Hosted]:
                 ),
             },
             interceptors=tracing.servers,
+            security=security,
         )
         stack.push_async_callback(hosted.stop)
         log.info("gateway_serving", address=hosted.address, rankers=settings.gateway.rankers)

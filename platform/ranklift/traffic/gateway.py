@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import structlog
 from grpc import aio
 
+from ranklift.events.pseudonyms import Pseudonyms
 from ranklift.events.values import Page
 from ranklift.traffic.deadlines import Deadline, DeadlinePolicy
 from ranklift.traffic.experiments import to_datetime
@@ -75,6 +76,7 @@ class GatewayServicer(RankingServiceServicer):
         limits: RankLimits,
         deadlines: DeadlinePolicy | None = None,
         strict: bool = False,
+        pseudonyms: Pseudonyms | None = None,
     ) -> None:
         self._config = config
         self._rankers = rankers
@@ -82,6 +84,7 @@ class GatewayServicer(RankingServiceServicer):
         self._limits = limits
         self._deadlines = deadlines or DeadlinePolicy()
         self._strict = strict
+        self._pseudonyms = pseudonyms
         self.counts: Counter[str] = Counter()
 
     async def Rank(self, request: pb.RankRequest, context: Context) -> pb.RankResponse:  # noqa: N802
@@ -123,6 +126,7 @@ class GatewayServicer(RankingServiceServicer):
             reply,
             impression_id=impression_id,
             now=datetime.now(UTC),
+            pseudonyms=self._pseudonyms,
             assignments=route.assignments,
             forced=route.forced,
             latency_ms=(time.perf_counter() - began) * 1_000,

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from datetime import datetime
 
+from ranklift.events.pseudonyms import Pseudonyms
 from ranklift.events.values import Attribute, Page, PageAssignment
 from ranklift.store.values import ModelRef
 from ranklift.traffic.experiments import to_datetime
@@ -58,10 +59,12 @@ def shown_page(
     assignments: Sequence[PageAssignment],
     forced: Sequence[PageAssignment],
     latency_ms: float,
+    pseudonyms: Pseudonyms | None = None,
 ) -> tuple[Page, list[Texts]]:
     """Return the page that the user sees, and its documents, both in the order shown.
 
-    `documents` are the request's.
+    `documents` are the request's. Here, and nowhere else, ids become `pseudonyms`: what serves
+    a page knows the ids themselves, and what is recorded does not.
 
     `now` is its time when the request has none.
 
@@ -87,6 +90,8 @@ def shown_page(
         attributes=tuple(Attribute(name, request.attributes[name]) for name in request.attributes),
         forced=tuple(forced),
     )
+    if pseudonyms is not None:
+        page = pseudonyms.page(page)
     return page, [documents[index] for index, _, _ in results]
 
 

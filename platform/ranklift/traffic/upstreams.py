@@ -15,6 +15,7 @@ from grpc import aio
 
 from ranklift.store.values import ModelRef
 from ranklift.v1 import models_pb2, ranking_pb2
+from ranklift.v1.credentials import IN_THE_CLEAR, Credentials
 from ranklift.v1.errors import NotFound
 from ranklift.v1.hosting import OPTIONS
 from ranklift.v1.metadata import EXPERIMENT
@@ -78,10 +79,12 @@ class Upstreams:
         *,
         discovery_seconds: float = DISCOVERY_SECONDS,
         interceptors: Sequence[aio.ClientInterceptor] = (),
+        credentials: Credentials = IN_THE_CLEAR,
     ) -> None:
         self._addresses = tuple(dict.fromkeys(addresses))
         self._discovery_seconds = discovery_seconds
         self._interceptors = tuple(interceptors)
+        self._credentials = credentials
         self._rankers: dict[str, _Ranker] = {}
         self._turn = count()
         self._asking: list[asyncio.Task[None]] = []
@@ -89,9 +92,7 @@ class Upstreams:
     async def start(self) -> None:
         """Connect, ask every ranker once what it has loaded, and keep asking until `close`."""
         for address in self._addresses:
-            channel = aio.insecure_channel(
-                address, options=CHANNEL_OPTIONS, interceptors=self._interceptors
-            )
+            channel = self._credentials.aio_channel(address, CHANNEL_OPTIONS, self._interceptors)
             self._rankers[address] = _Ranker(
                 address, channel, RankingServiceStub(channel), ModelServiceStub(channel)
             )
