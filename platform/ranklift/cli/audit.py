@@ -34,6 +34,7 @@ CHANGES: dict[str, str] = {
     "train distil": "student",
     "train cascade": "model",
     "train convert": "source",
+    "forecast make": "experiment",
     "events forget": "",
     "events import": "source",
 }
