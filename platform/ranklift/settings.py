@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -29,6 +29,31 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class TLSSettings(_Section):
+    """PEM files of a server: `certificate` chain and `key`; with `client_ca`, every client needs
+    a certificate of that authority (mTLS). In the clear, and on loopback only, when empty."""
+
+    certificate: str = ""
+    key: str = ""
+    client_ca: str = ""
+
+
+class SecuritySettings(_Section):
+    """Whether servers ask for bearer tokens; off loopback they always do."""
+
+    tokens: Literal["off", "required"] = "off"
+
+
+class ClientSettings(_Section):
+    """What the gateway shows to rankers, and commands to servers: `ca` signs the servers'
+    certificates, `certificate` and `key` are our own where servers ask for one, and `token`."""
+
+    ca: str = ""
+    certificate: str = ""
+    key: str = ""
+    token: SecretStr = SecretStr("")
+
+
 class GatewaySettings(_Section):
     """The gateway and the services beside it.
 
@@ -39,6 +64,7 @@ class GatewaySettings(_Section):
     """
 
     address: str = "127.0.0.1:7400"
+    tls: TLSSettings = TLSSettings()
     metrics_address: str = ""
     rankers: tuple[str, ...] = ("127.0.0.1:7401",)
     deadline_seconds: float = Field(default=5.0, gt=0)
@@ -62,6 +88,7 @@ class RankerSettings(_Section):
     """
 
     address: str = "127.0.0.1:7401"
+    tls: TLSSettings = TLSSettings()
     metrics_address: str = ""
     threads: int = Field(default=0, ge=0)
     batch_tokens: int = Field(default=1_024, ge=1)
@@ -90,8 +117,12 @@ class EventSettings(_Section):
     `durability` "strict" a page is on disk before the user is answered, with "prompt" within
     100 ms after; events are on disk before they are acknowledged either way. Days that are more
     than `retention_days` old are dropped whole; 0 keeps all. The Parquet files lie under the home,
-    or at `url`, e.g. s3://bucket/prefix; `storage_options` go to its fsspec file system."""
+    or at `url`, e.g. s3://bucket/prefix; `storage_options` go to its fsspec file system. With
+    `hash_units` ids of users and sessions are recorded under the key in `hash_key_file`, which is
+    unit-ids.key under the home, made when missing, if it is not given."""
 
+    hash_units: bool = False
+    hash_key_file: Path | None = None
     export_seconds: float = Field(default=60.0, gt=0)
     durability: Literal["prompt", "strict"] = "prompt"
     retention_days: int = Field(default=0, ge=0)
@@ -144,6 +175,8 @@ class Settings(BaseSettings):
     registry: str = ""
     gateway: GatewaySettings = GatewaySettings()
     ranker: RankerSettings = RankerSettings()
+    security: SecuritySettings = SecuritySettings()
+    client: ClientSettings = ClientSettings()
     limits: LimitSettings = LimitSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     events: EventSettings = EventSettings()

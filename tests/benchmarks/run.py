@@ -18,6 +18,7 @@ from pathlib import Path
 from tests.benchmarks import (
     calibration,
     coverage,
+    fuzz,
     gateway_hop,
     interleaving,
     lift_battery,
@@ -42,6 +43,7 @@ PAGES = Path(__file__).parents[2] / "docs" / "benchmarks"
 BENCHMARKS: Mapping[str, Callable[[], str]] = {
     "calibration": calibration.measure,
     "coverage": coverage.measure,
+    "fuzz": fuzz.measure,
     "gateway_hop": gateway_hop.measure,
     "interleaving": interleaving.measure,
     "lift_battery": lift_battery.measure,

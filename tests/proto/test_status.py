@@ -161,6 +161,16 @@ def test_an_address_off_this_machine_or_malformed_is_refused(address: str, compl
         split_address(address)
 
 
+def test_a_method_that_nobody_wrote_is_unimplemented_and_no_fault() -> None:
+    async def use(address: str) -> None:
+        async with aio.insecure_channel(address) as channel:
+            with pytest.raises(aio.AioRpcError, match="is not served here") as refused:
+                await ranking_pb2_grpc.RankingServiceStub(channel).Rank(ranking_pb2.RankRequest())
+            assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+    served(NotImplementedError("Method not implemented!"), use)
+
+
 def test_a_taken_port_is_one_clear_line() -> None:
     async def use(address: str) -> None:
         with pytest.raises(InvalidRequest, match="is the port taken"):

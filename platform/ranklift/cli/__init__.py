@@ -10,7 +10,21 @@ import sys
 
 import typer
 
-from ranklift.cli import bench, db, events, experiment, forecast, layer, ramp, retrain, serve, train
+from ranklift.cli import (
+    bench,
+    db,
+    events,
+    experiment,
+    forecast,
+    layer,
+    ramp,
+    retrain,
+    serve,
+    token,
+    train,
+)
+from ranklift.cli.audit import audit as audit_command
+from ranklift.cli.audit import audited
 from ranklift.cli.demo import demo as demo_command
 from ranklift.cli.evaluate import evaluate as evaluate_command
 from ranklift.cli.lift import lift
@@ -40,6 +54,7 @@ def command() -> typer.Typer:
     app.command("power")(power)
     app.command("simulate")(simulate_command)
     app.command("evaluate")(evaluate_command)
+    app.command("audit")(audit_command)
     app.add_typer(serve.app, name="serve")
     app.add_typer(experiment.app, name="experiment")
     app.add_typer(layer.app, name="layer")
@@ -49,6 +64,7 @@ def command() -> typer.Typer:
     app.add_typer(train.app, name="train")
     app.add_typer(retrain.app, name="retrain")
     app.add_typer(bench.app, name="bench")
+    app.add_typer(token.app, name="token")
     app.add_typer(db.app, name="db")
     return app
 
@@ -57,7 +73,7 @@ def main() -> None:
     """Run the command; what the caller got wrong is one line on stderr and exit code 2."""
     configure_logs()
     try:
-        command()()
+        audited(typer.main.get_command(command()))()
     except RequestError as error:
         complain(str(error))
         sys.exit(2)

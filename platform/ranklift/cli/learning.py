@@ -11,6 +11,7 @@ import grpc
 
 from ranklift.cli.collections import judged_ground
 from ranklift.cli.composition import files_of
+from ranklift.cli.protection import credentials_of
 from ranklift.events.frames import read_events
 from ranklift.rankers.artefacts import digest_of, load_ranker, load_version, read_manifest
 from ranklift.rankers.base import RankingList, Text, score_texts
@@ -41,6 +42,7 @@ from ranklift.traffic.connections import CHANNEL_OPTIONS
 from ranklift.traffic.registry import ExperimentRegistry
 from ranklift.traffic.shares import bucket_violations
 from ranklift.v1 import models_pb2, models_pb2_grpc
+from ranklift.v1.credentials import IN_THE_CLEAR, Credentials
 from ranklift.v1.errors import Unreachable, refuse_if_any
 from ranklift.v1.status import details_of
 
@@ -60,7 +62,7 @@ def retraining(run_id: str, settings: Settings, registry: Registry, progress: Pr
             settings.retrain, settings.home / "cache", {each.query for each in judged}
         ),
         evaluator=RankerEvaluator(judged),
-        loader=RankerLoader(settings.gateway.rankers, registry),
+        loader=RankerLoader(settings.gateway.rankers, registry, credentials_of(settings)),
         experiments=ChallengerStarter(registry, settings.retrain),
         models_folder=settings.home.absolute() / "models",
         clock=utc_now,
@@ -157,9 +159,15 @@ class RankerEvaluator:
 class RankerLoader:
     """Has every ranker that serves the new version's model, or else the champion, load it."""
 
-    def __init__(self, addresses: Sequence[str], registry: Registry) -> None:
+    def __init__(
+        self,
+        addresses: Sequence[str],
+        registry: Registry,
+        credentials: Credentials = IN_THE_CLEAR,
+    ) -> None:
         self._addresses = addresses
         self._registry = registry
+        self._credentials = credentials
 
     def load(self, version: ModelVersion) -> None:
         """Return when the version is loaded and warm.
@@ -167,7 +175,9 @@ class RankerLoader:
         Raises:
             Unreachable: no ranker took it.
         """
-        loaded_models = {address: _models_at(address) for address in self._addresses}
+        loaded_models = {
+            address: _models_at(address, self._credentials) for address in self._addresses
+        }
         champion = self._registry.models.champion()
         wanted = {version.ref.model}
         if not any(wanted & models for models in loaded_models.values()) and champion:
@@ -178,7 +188,7 @@ class RankerLoader:
                 "", f"no ranker at {', '.join(self._addresses)} serves {' or '.join(wanted)}"
             )
         for address in targets:
-            _load_at(address, version)
+            _load_at(address, version, self._credentials)
 
 
 class ChallengerStarter:
@@ -264,8 +274,8 @@ def _comparison(found: Difference, source: str) -> Comparison:
     )
 
 
-def _models_at(address: str) -> set[str]:
-    with grpc.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
+def _models_at(address: str, credentials: Credentials) -> set[str]:
+    with credentials.channel(address, CHANNEL_OPTIONS) as channel:
         try:
             reply = models_pb2_grpc.ModelServiceStub(channel).ListLoadedModelVersions(
                 models_pb2.ListLoadedModelVersionsRequest(), timeout=5
@@ -275,14 +285,14 @@ def _models_at(address: str) -> set[str]:
     return {each.model for each in reply.loaded}
 
 
-def _load_at(address: str, version: ModelVersion) -> None:
+def _load_at(address: str, version: ModelVersion, credentials: Credentials) -> None:
     request = models_pb2.LoadModelVersionRequest(
         model=version.ref.model,
         version=version.ref.version,
         uri=version.uri,
         digest=version.digest,
     )
-    with grpc.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
+    with credentials.channel(address, CHANNEL_OPTIONS) as channel:
         try:
             models_pb2_grpc.ModelServiceStub(channel).LoadModelVersion(
                 request, timeout=LOAD_SECONDS

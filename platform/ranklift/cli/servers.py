@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ import structlog
 from sqlalchemy import make_url
 
 from ranklift.cli.composition import files_of, registry_of, retention_of
+from ranklift.cli.protection import credentials_of, protection, pseudonyms_of
 from ranklift.settings import Settings
 from ranklift.store.database import check_schema
 from ranklift.store.registry import Registry
@@ -55,10 +56,13 @@ async def ranker(settings: Settings, load: Sequence[str] | None) -> AsyncIterato
     from ranklift.rankers.serving.options import ServingOptions
     from ranklift.rankers.serving.telemetry import Telemetry
 
-    with registry_of(settings) as registry:
+    async with AsyncExitStack() as stack:
+        registry = stack.enter_context(registry_of(settings))
         wanted = _named(load) if load else _serving(registry)
         versions = [registry.models.get(ref) for ref in wanted]
-    with ExitStack() as stack:
+        security = await stack.enter_async_context(
+            protection(settings, settings.ranker.address, settings.ranker.tls, registry)
+        )
         prometheus = CollectorRegistry()
         metrics = RankerMetrics(prometheus)
         stack.enter_context(
@@ -84,6 +88,7 @@ async def ranker(settings: Settings, load: Sequence[str] | None) -> AsyncIterato
                 batches=[metrics.batch_ended],
                 interceptors=tracing.servers,
             ),
+            security,
         )
         log.info("ranker_serving", address=hosted.address, versions=[str(v.ref) for v in versions])
         try:
@@ -142,6 +147,9 @@ async def gateway(settings: Settings) -> AsyncIterator[Hosted]:
             registry_of(settings, may_be_down=await asyncio.to_thread(kept.load) is not None)
         )
         files = files_of(settings)
+        security = await stack.enter_async_context(
+            protection(settings, settings.gateway.address, settings.gateway.tls, registry)
+        )
         events = await stack.enter_async_context(
             await EventLog.open(
                 settings.home,
@@ -151,7 +159,10 @@ async def gateway(settings: Settings) -> AsyncIterator[Hosted]:
             )
         )
         upstreams = Upstreams(
-            settings.gateway.rankers, connect=partial(connect, interceptors=tracing.clients)
+            settings.gateway.rankers,
+            connect=partial(
+                connect, interceptors=tracing.clients, credentials=credentials_of(settings)
+            ),
         )
         stack.push_async_callback(upstreams.close)
         await upstreams.start()
@@ -174,6 +185,7 @@ async def gateway(settings: Settings) -> AsyncIterator[Hosted]:
                 timeout_seconds=settings.gateway.shadow_deadline_seconds,
                 in_flight=settings.gateway.shadows_in_flight,
             ),
+            pseudonyms=pseudonyms_of(settings),
         )
         stack.push_async_callback(split.close)
         prometheus.register(GatewayState(config, upstreams, split.counts))
@@ -223,6 +235,7 @@ async def gateway(settings: Settings) -> AsyncIterator[Hosted]:
                 ),
             },
             interceptors=tracing.servers,
+            security=security,
         )
         stack.push_async_callback(hosted.stop)
         await config.follow(partial(hosted.set_serving, REGISTRY_HEALTH))

@@ -31,6 +31,8 @@ def simulate(
 
     from ranklift.cli.collections import judged_ground, synthetic_ground
     from ranklift.cli.demo.traffic import DEADLINE_SECONDS, world_of
+    from ranklift.cli.protection import credentials_of
+    from ranklift.settings import load_settings
     from ranklift.simulator.replay import replay
     from ranklift.simulator.synthetic import QUICK
 
@@ -45,6 +47,7 @@ def simulate(
                 concurrency=concurrency,
                 deadline_seconds=DEADLINE_SECONDS,
                 progress=progress.update,
+                credentials=credentials_of(load_settings()),
             )
         )
     out.print(

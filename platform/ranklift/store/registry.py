@@ -8,17 +8,19 @@ from datetime import datetime
 
 from sqlalchemy import Engine
 
+from ranklift.store.audit import Audit
 from ranklift.store.database import check_schema, open_engine, utc_now
 from ranklift.store.experiments import Experiments
 from ranklift.store.forecasts import Forecasts
 from ranklift.store.models import Models
 from ranklift.store.runs import Runs
 from ranklift.store.schedules import Schedules
+from ranklift.store.tokens import Tokens
 
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """What one installation knows of experiments, models, schedules, runs and forecasts."""
+    """What one installation knows of experiments, models, schedules, runs, forecasts and access."""
 
     engine: Engine
     experiments: Experiments
@@ -26,6 +28,8 @@ class Registry:
     schedules: Schedules
     runs: Runs
     forecasts: Forecasts
+    tokens: Tokens
+    audit: Audit
 
     def close(self) -> None:
         """Give the connections back."""
@@ -63,4 +67,6 @@ def open_unchecked(url: str, *, clock: Callable[[], datetime] = utc_now) -> Regi
         schedules=Schedules(engine),
         runs=Runs(engine, clock=clock),
         forecasts=Forecasts(engine, clock=clock),
+        tokens=Tokens(engine, clock=clock),
+        audit=Audit(engine),
     )

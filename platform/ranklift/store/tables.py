@@ -10,6 +10,8 @@
                                ├ run_steps
                                └ comparisons
 
+    tokens, audit_entries (append-only): who may call, and what they changed
+
 `layer_revisions`, too, is append-only: every change of a layer's holdout and salt.
 Rows hold what the frozen values of `values.py` say; the repositories translate.
 Runs name their schedule without a foreign key: they outlive it.
@@ -347,3 +349,38 @@ class ForecastRow(Base):
     support: Mapped[float]
     log_digest: Mapped[str] = mapped_column(Text)
     made: Mapped[datetime] = mapped_column(Instant)
+
+
+class TokenRow(Base):
+    """A bearer token, by its hash. Revoked ones stay: the audit log names them."""
+
+    __tablename__ = "tokens"
+    __table_args__ = (
+        UniqueConstraint("token_id"),
+        CheckConstraint("length(digest) = 64", name="digest"),
+        CheckConstraint("per_second > 0 AND burst > 0", name="rate"),
+    )
+
+    name: Mapped[str] = mapped_column(String(NAME_LENGTH), primary_key=True)
+    token_id: Mapped[str] = mapped_column(String(16))
+    digest: Mapped[str] = mapped_column(String(64))
+    roles: Mapped[list[str]] = mapped_column(JSON)
+    created: Mapped[datetime] = mapped_column(Instant)
+    expires: Mapped[datetime | None] = mapped_column(Instant)
+    revoked: Mapped[datetime | None] = mapped_column(Instant)
+    per_second: Mapped[float | None]
+    burst: Mapped[float | None]
+
+
+class AuditRow(Base):
+    """One change that was asked for; triggers keep the rows from being changed or deleted."""
+
+    __tablename__ = "audit_entries"
+
+    number: Mapped[int] = mapped_column(primary_key=True)
+    time: Mapped[datetime] = mapped_column(Instant, index=True)
+    actor: Mapped[str] = mapped_column(Text)
+    claimed: Mapped[str] = mapped_column(Text)
+    method: Mapped[str] = mapped_column(Text)
+    resource: Mapped[str] = mapped_column(Text)
+    outcome: Mapped[str] = mapped_column(Text)

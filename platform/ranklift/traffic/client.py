@@ -31,6 +31,7 @@ from ranklift.store.values import (
 from ranklift.traffic.experiment_values import experiment_value
 from ranklift.traffic.routing import NO_ATTRIBUTES, Route, RunningExperiment, ServingConfig
 from ranklift.v1 import experiments_pb2, models_pb2
+from ranklift.v1.credentials import IN_THE_CLEAR, Credentials
 from ranklift.v1.errors import Unreachable
 from ranklift.v1.experiments_pb2_grpc import ExperimentServiceStub
 from ranklift.v1.models_pb2_grpc import ModelServiceStub
@@ -63,11 +64,12 @@ class AssignmentClient:
         *,
         interval_seconds: float = INTERVAL_SECONDS,
         timeout_seconds: float = TIMEOUT_SECONDS,
+        credentials: Credentials = IN_THE_CLEAR,
     ) -> None:
         self._address = address
         self._interval_seconds = interval_seconds
         self._timeout_seconds = timeout_seconds
-        self._channel = grpc.insecure_channel(address)
+        self._channel = credentials.channel(address)
         # One read at a time, so that an older one never replaces a newer one.
         self._reading = threading.Lock()
         self._failing = False

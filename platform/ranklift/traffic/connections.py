@@ -11,6 +11,7 @@ from grpc import aio
 
 from ranklift.store.values import ModelRef
 from ranklift.v1 import models_pb2
+from ranklift.v1.credentials import IN_THE_CLEAR, Credentials
 from ranklift.v1.hosting import OPTIONS
 from ranklift.v1.models_pb2_grpc import ModelServiceStub
 from ranklift.v1.ranking_pb2_grpc import RankingServiceStub
@@ -33,9 +34,14 @@ CHANNEL_OPTIONS = (
 Connect = Callable[[str], aio.Channel]
 
 
-def connect(address: str, *, interceptors: Sequence[aio.ClientInterceptor] = ()) -> aio.Channel:
+def connect(
+    address: str,
+    *,
+    interceptors: Sequence[aio.ClientInterceptor] = (),
+    credentials: Credentials = IN_THE_CLEAR,
+) -> aio.Channel:
     """Return a channel to the ranker at `address`."""
-    return aio.insecure_channel(address, options=CHANNEL_OPTIONS, interceptors=interceptors)
+    return credentials.aio_channel(address, CHANNEL_OPTIONS, interceptors)
 
 
 @dataclass(slots=True, eq=False)

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import structlog
 from grpc import aio
 
+from ranklift.events.pseudonyms import Pseudonyms
 from ranklift.events.values import Page
 from ranklift.traffic.composing import Composed, compose
 from ranklift.traffic.deadlines import Deadline, DeadlinePolicy
@@ -79,6 +80,7 @@ class GatewayServicer(RankingServiceServicer):
         deadlines: DeadlinePolicy | None = None,
         strict: bool = False,
         shadows: ShadowPolicy | None = None,
+        pseudonyms: Pseudonyms | None = None,
     ) -> None:
         self._config = config
         self._rankers = rankers
@@ -86,6 +88,7 @@ class GatewayServicer(RankingServiceServicer):
         self._limits = limits
         self._deadlines = deadlines or DeadlinePolicy()
         self._strict = strict
+        self._pseudonyms = pseudonyms
         self.counts: Counter[str] = Counter()
         self._shadows = Shadows(rankers, pages, self.counts, shadows or ShadowPolicy())
 
@@ -145,6 +148,7 @@ class GatewayServicer(RankingServiceServicer):
             reply,
             impression_id=impression_id,
             now=datetime.now(UTC),
+            pseudonyms=self._pseudonyms,
             assignments=route.assignments,
             forced=route.forced,
             latency_ms=(time.perf_counter() - began) * 1_000,

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from datetime import datetime
 
+from ranklift.events.pseudonyms import Pseudonyms
 from ranklift.events.values import Attribute, InterleavedPage, Page, PageAssignment
 from ranklift.store.values import ModelRef
 from ranklift.traffic.experiments import to_datetime
@@ -61,10 +62,12 @@ def shown_page(
     latency_ms: float,
     interleaving: InterleavedPage | None = None,
     explored: Explored | None = None,
+    pseudonyms: Pseudonyms | None = None,
 ) -> tuple[Page, list[Texts]]:
     """Return the page that the user sees, and its documents, both in the order shown.
 
-    `documents` are the request's.
+    `documents` are the request's. Here, and nowhere else, ids become `pseudonyms`: what serves
+    a page knows the ids themselves, and what is recorded does not.
 
     `now` is its time when the request has none.
 
@@ -92,6 +95,8 @@ def shown_page(
         interleaving=interleaving,
         exploration=logged(explored) if explored else None,
     )
+    if pseudonyms is not None:
+        page = pseudonyms.page(page)
     return page, [documents[index] for index, _, _ in results]
 
 

@@ -8,7 +8,9 @@
     ├── Conflict            somebody else was faster             ABORTED
     ├── Overloaded          right, but not now                   RESOURCE_EXHAUSTED
     ├── Expired             its deadline passed                  DEADLINE_EXCEEDED
-    └── Unreachable         what is needed does not answer       UNAVAILABLE
+    ├── Unreachable         what is needed does not answer       UNAVAILABLE
+    ├── Unauthenticated     nobody knows who calls               UNAUTHENTICATED
+    └── Forbidden           known, and may not                   PERMISSION_DENIED
 
 A fault of ours is none of these: it stays an ordinary exception.
 """
@@ -113,6 +115,18 @@ class Unreachable(RequestError):
     """Something the request needs does not answer."""
 
     code = "UNAVAILABLE"
+
+
+class Unauthenticated(RequestError):
+    """The call shows no token, or none that is valid."""
+
+    code = "UNAUTHENTICATED"
+
+
+class Forbidden(RequestError):
+    """The caller is known, and may not do this."""
+
+    code = "PERMISSION_DENIED"
 
 
 def refuse_if_any(violations: Iterable[Violation]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,10 +11,13 @@ from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from ranklift.v1.addresses import is_loopback, parse_address
 from ranklift.v1.draining import Draining
 from ranklift.v1.errors import InvalidRequest
+from ranklift.v1.guard import Guard
 from ranklift.v1.health import Health
 from ranklift.v1.status import StatusInterceptor
+from ranklift.v1.tls import ServerTLS
 
 # 300 documents of 50 KB: far above a page, far below what would hurt a server.
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
@@ -35,6 +37,20 @@ DRAIN_SECONDS = 5.0
 SWITCH_SECONDS = 0.0005
 
 Register = Callable[[aio.Server], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Security:
+    """How a server is protected: its certificate, and the guard that knows the tokens.
+
+    Without either it serves in the clear and to everybody, on loopback.
+    """
+
+    tls: ServerTLS | None = None
+    guard: Guard | None = None
+
+
+OPEN = Security()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +88,7 @@ async def host(
     *,
     serving: bool = True,
     interceptors: Sequence[aio.ServerInterceptor] = (),
+    security: Security = OPEN,
 ) -> Hosted:
     """Start a server of `services` (full service name -> what registers it) on `address`.
 
@@ -80,12 +97,17 @@ async def host(
     every call first, and the status that it ends with.
 
     Raises:
-        InvalidRequest: `address` is malformed, not loopback, or taken.
+        InvalidRequest: `address` is malformed, not loopback and not protected, or
+            taken; or the certificate is wrong.
     """
-    name, port = split_address(address)
+    name, port = parse_address(address)
+    if security.tls is None or security.guard is None or not security.guard.needs_tokens:
+        name, port = split_address(address)
+    credentials = security.tls.credentials() if security.tls is not None else None
     draining = Draining()
+    guards = [security.guard] if security.guard is not None else []
     server = aio.server(
-        interceptors=[*interceptors, StatusInterceptor(), draining], options=list(OPTIONS)
+        interceptors=[*interceptors, StatusInterceptor(), *guards, draining], options=list(OPTIONS)
     )
     health = Health()
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
@@ -94,7 +116,10 @@ async def host(
     names = (*services, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
     reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), server)
     try:
-        bound = server.add_insecure_port(f"{name}:{port}")
+        if credentials is None:
+            bound = server.add_insecure_port(f"{name}:{port}")
+        else:
+            bound = server.add_secure_port(f"{name}:{port}", credentials)
     except RuntimeError as error:
         raise InvalidRequest.of(
             "address", f"cannot listen on {address}: is the port taken? Choose another one"
@@ -115,23 +140,14 @@ def split_address(address: str) -> tuple[str, int]:
     """Return host and port of "host:port".
 
     Raises:
-        InvalidRequest: malformed, or a host other than loopback. Calls carry
-            user data in the clear, so they do not leave the machine.
+        InvalidRequest: malformed, or a host other than loopback: what is served in the clear and
+            to everybody does not leave the machine.
     """
-    name, _, port = address.rpartition(":")
-    if not name or not port.isdecimal() or int(port) > 65_535:
-        raise InvalidRequest.of("address", f'"{address}" is not host:port, e.g. 127.0.0.1:7400')
-    if not _is_loopback(name):
+    name, port = parse_address(address)
+    if not is_loopback(name):
         raise InvalidRequest.of(
-            "address", f'"{name}" is not a loopback address; use 127.0.0.1 or localhost'
+            "address",
+            f'"{name}" is not a loopback address; use 127.0.0.1 or localhost, '
+            "or serve with TLS and tokens",
         )
-    return name, int(port)
-
-
-def _is_loopback(name: str) -> bool:
-    if name == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name.strip("[]")).is_loopback
-    except ValueError:
-        return False
+    return name, port

@@ -8,6 +8,8 @@ from grpc import aio
 
 # The name of the experiment to which a ranking call belongs; the gateway sets it for rankers.
 EXPERIMENT = "ranklift-experiment"
+# "Bearer <token>", as RFC 6750 says.
+AUTHORIZATION = "authorization"
 
 
 def belongs_to_experiment(context: aio.ServicerContext[Any, Any]) -> bool:

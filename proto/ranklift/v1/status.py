@@ -146,6 +146,9 @@ class StatusInterceptor(aio.ServerInterceptor):
                 await context.abort(refusal.code, refusal.details, refusal.trailing_metadata)
             except aio.AbortError:
                 raise
+            except NotImplementedError:
+                # What a generated base class raises for a method that nobody wrote.
+                await context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{method} is not served here")
             except Exception:
                 reference = uuid.uuid4().hex[:12]
                 log.exception("call_failed", method=method, reference=reference)

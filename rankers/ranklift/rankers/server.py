@@ -16,7 +16,7 @@ from ranklift.rankers.serving.ranking import RANKING_SERVICE, RankerServicer
 from ranklift.rankers.serving.scheduler import Scheduler
 from ranklift.rankers.serving.telemetry import Telemetry
 from ranklift.v1 import models_pb2_grpc, ranking_pb2_grpc
-from ranklift.v1.hosting import Hosted, host
+from ranklift.v1.hosting import OPEN, Hosted, Security, host
 from ranklift.v1.observing import ObservedRanking
 
 
@@ -25,6 +25,7 @@ async def serve_ranker(
     versions: Sequence[VersionToLoad],
     options: ServingOptions | None = None,
     telemetry: Telemetry | None = None,
+    security: Security = OPEN,
 ) -> Hosted:
     """Serve `versions` on `address` ("host:port"), and return when all of them are loaded.
 
@@ -63,6 +64,7 @@ async def serve_ranker(
         },
         serving=False,
         interceptors=telemetry.interceptors,
+        security=security,
     )
     for tell in telemetry.started:
         tell(_State(scheduler, table, servicer))

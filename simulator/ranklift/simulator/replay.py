@@ -23,6 +23,7 @@ from ranklift.simulator.behaviour import behave, click_time_us
 from ranklift.simulator.event_sender import EventSender
 from ranklift.simulator.world import World, event_ids, shown
 from ranklift.v1 import events_pb2, ranking_pb2, ranking_pb2_grpc
+from ranklift.v1.credentials import IN_THE_CLEAR, Credentials
 from ranklift.v1.errors import InvalidRequest, RequestError
 
 Progress = Callable[[int, int], None]  # pages done, pages in all
@@ -59,6 +60,7 @@ async def replay(
     concurrency: int = 32,
     deadline_seconds: float = 2.0,
     progress: Progress | None = None,
+    credentials: Credentials = IN_THE_CLEAR,
 ) -> ReplayResult:
     """Play the world through the services at two addresses ("host:port"; may be the same).
 
@@ -77,8 +79,8 @@ async def replay(
         raise InvalidRequest.of("deadline_seconds", f"{deadline_seconds}, must be above 0")
     started = time.perf_counter()
     async with (
-        aio.insecure_channel(ranking_address) as ranking_channel,
-        aio.insecure_channel(event_address) as event_channel,
+        credentials.aio_channel(ranking_address) as ranking_channel,
+        credentials.aio_channel(event_address) as event_channel,
     ):
         run = _Run(world, ranking_channel, event_channel, deadline_seconds, progress)
         in_time_order = iter(np.argsort(run.pages.time_us, kind="stable").tolist())

@@ -11,6 +11,7 @@ from ranklift.rankers.bench.addresses import Address
 from ranklift.rankers.bench.outcomes import OK, Reply
 from ranklift.rankers.bench.questions import Question
 from ranklift.v1 import ranking_pb2, ranking_pb2_grpc
+from ranklift.v1.credentials import IN_THE_CLEAR, Credentials
 from ranklift.v1.hosting import MAX_MESSAGE_BYTES
 from ranklift.v1.status import details_of
 
@@ -68,8 +69,8 @@ def _request(question: Question, name: str, version: str) -> ranking_pb2.RankReq
 
 @asynccontextmanager
 async def grpc_endpoint(
-    address: Address, questions: Sequence[Question]
+    address: Address, questions: Sequence[Question], credentials: Credentials = IN_THE_CLEAR
 ) -> AsyncIterator[GrpcEndpoint]:
     """Yield the endpoint at `address`; nothing is sent yet."""
-    async with aio.insecure_channel(address.target, options=list(OPTIONS)) as channel:
+    async with credentials.aio_channel(address.target, OPTIONS) as channel:
         yield GrpcEndpoint(channel, address.model, questions)
