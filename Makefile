@@ -1,15 +1,17 @@
 # make demo [QUICK=1] [SEED=n]   the whole loop on simulated users
 # make test                      everything that must hold before a change lands
+# make chaos [KILLS=n] [SEED=n]  kill -9 at random moments, and nothing may be missing
 # make bench                     the long measurements behind docs/benchmarks
 # make format | protos | lock    for those who change ranklift
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 SEED ?= 0
+KILLS ?= 1000
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test bench check format protos lock clean
+.PHONY: demo test bench chaos check format protos lock clean
 
 demo: $(VENV)/.installed
 	$(BIN)/ranklift demo --seed $(SEED) $(if $(QUICK),--quick)
@@ -27,6 +29,9 @@ check: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.benchmarks.run
+
+chaos: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.benchmarks.chaos --kills $(KILLS) --seed $(SEED)
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .

@@ -7,7 +7,8 @@
 - Pages take clicks, and clicks take dwells, for `HORIZON` after they were recorded. Duplicates
   are recognised for ever.
 - The events of a call are recorded all or none. A refusal names every bad event; it is an
-  `InvalidRequest` as soon as one of them could never be right, otherwise a `NotFound`.
+  `InvalidRequest` as soon as one of them could never be right, otherwise a `NotFound`. A batch of
+  a stream keeps the bad events out, names them, and records the others.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 from ranklift.events.known import HORIZON, Admitted, Clicked, Known, Mentions, Shown, identity
 from ranklift.events.pending import Malformed, Pending, PendingClick, PendingDwell, Recorded
@@ -134,9 +135,10 @@ class RecordPageOf:
 
 @dataclass(frozen=True)
 class RecordEvents:
-    """Events to record, all or none."""
+    """Events to record, all or none; with `whole` false, those that are good."""
 
     events: tuple[Pending, ...]
+    whole: bool = True
 
     @property
     def weight(self) -> int:
@@ -148,14 +150,11 @@ class RecordEvents:
 
     def mention(self, mentions: Mentions) -> None:
         """Add what must be known to judge the events."""
-        for event in self.events:
-            match event:
-                case PendingClick():
-                    mentions.seen.add(identity("event", event.event_id))
-                    mentions.shown.add(identity("page", event.impression_id))
-                case PendingDwell():
-                    mentions.seen.add(identity("event", event.event_id))
-                    mentions.clicked.add(identity("event", event.click_event_id))
+        for event, (key, of) in zip(self.events, self._keys, strict=True):
+            if isinstance(event, Malformed):
+                continue
+            mentions.seen.add(key)
+            (mentions.shown if isinstance(event, PendingClick) else mentions.clicked).add(of)
 
     def admit(self, known: Known) -> Admitted:
         """Return what the events add.
@@ -166,17 +165,36 @@ class RecordEvents:
             NotFound: a page or a click that is not known, or no longer open.
         """
         batch = _Batch(known)
-        for index, event in enumerate(self.events):
-            match event:
-                case PendingClick():
-                    batch.click(index, event)
-                case PendingDwell():
-                    batch.dwell(index, event)
-                case Malformed():
-                    batch.wrong(*event.violations)
-        if batch.violations:
+        for index, (event, (key, of)) in enumerate(zip(self.events, self._keys, strict=True)):
+            if isinstance(event, PendingClick):
+                batch.click(index, event, key, of)
+            elif isinstance(event, PendingDwell):
+                batch.dwell(index, event, key, of)
+            else:
+                batch.wrong(*event.violations)
+        if batch.violations and self.whole:
             raise (InvalidRequest if batch.invalid else NotFound)(batch.violations)
-        return Admitted(batch.news, tuple(batch.rows), Recorded(len(batch.rows), batch.duplicates))
+        outcome = Recorded(len(batch.rows), batch.duplicates, tuple(batch.violations))
+        return Admitted(batch.news, tuple(batch.rows), outcome)
+
+    @cached_property
+    def _keys(self) -> Sequence[tuple[bytes, bytes]]:
+        """The identities of each event, and of the page or click that it belongs to."""
+        pages: dict[str, bytes] = {}
+        events: dict[str, bytes] = {}  # a dwell often stands behind its click
+        keys = []
+        for event in self.events:
+            if isinstance(event, Malformed):
+                keys.append((b"", b""))
+                continue
+            key = events[event.event_id] = identity("event", event.event_id)
+            if isinstance(event, PendingClick):
+                name = event.impression_id
+                of = pages.get(name) or pages.setdefault(name, identity("page", name))
+            else:
+                of = events.get(event.click_event_id) or identity("event", event.click_event_id)
+            keys.append((key, of))
+        return keys
 
 
 @dataclass(slots=True)
@@ -190,11 +208,10 @@ class _Batch:
     violations: list[Violation] = field(default_factory=list)
     invalid: bool = False
 
-    def click(self, index: int, event: PendingClick) -> None:
-        key = identity("event", event.event_id)
+    def click(self, index: int, event: PendingClick, key: bytes, page_key: bytes) -> None:
         if self._is_duplicate(key):
             return
-        page = self.known.shown.get(identity("page", event.impression_id))
+        page = self.known.shown.get(page_key)
         if page is None:
             self._missing(
                 f"events[{index}].click.impression_id",
@@ -218,12 +235,11 @@ class _Batch:
             position=page.documents.index(event.document_id) + 1,
             click_time=event.click_time,
         )
-        self.news.seen.add(key)
+        if not self._add(index, key, partial(click_row, click, page.date)):
+            return
         self.news.clicked[key] = Clicked(page.date, event.impression_id, event.document_id)
-        self.rows.append(click_row(click, page.date))
 
-    def dwell(self, index: int, event: PendingDwell) -> None:
-        key = identity("event", event.event_id)
+    def dwell(self, index: int, event: PendingDwell, key: bytes, clicked_key: bytes) -> None:
         if self._is_duplicate(key):
             return
         in_range = 0 <= event.dwell_ms <= MAX_DWELL_MS
@@ -234,7 +250,6 @@ class _Batch:
                     f"{event.dwell_ms} ms given; must be 0 to {MAX_DWELL_MS} ms (24 hours)",
                 )
             )
-        clicked_key = identity("event", event.click_event_id)
         click = self.news.clicked.get(clicked_key) or self.known.clicked.get(clicked_key)
         if click is None:
             self._missing(
@@ -252,8 +267,20 @@ class _Batch:
             dwell_ms=event.dwell_ms,
             censored=event.censored,
         )
+        self._add(index, key, partial(dwell_row, dwell, click.date))
+
+    def _add(self, index: int, key: bytes, make: Callable[[], Row]) -> bool:
+        """Add the event of `key` and its row; False and a violation if no row can be made."""
+        try:
+            row = make()
+        except InvalidRequest as error:
+            self.wrong(
+                *(Violation(f"events[{index}]", one.description) for one in error.violations)
+            )
+            return False
         self.news.seen.add(key)
-        self.rows.append(dwell_row(dwell, click.date))
+        self.rows.append(row)
+        return True
 
     def _is_duplicate(self, key: bytes) -> bool:
         duplicate = key in self.known.seen or key in self.news.seen

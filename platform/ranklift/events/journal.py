@@ -25,6 +25,8 @@ FILE_NAME = "journal.db"
 SCHEMA_VERSION = 1
 # Long enough for another process to write its largest group or to publish an export.
 BUSY_SECONDS = 30.0
+CACHE_BYTES = 64 * 1024 * 1024
+CHECKPOINT_PAGES = 8_000  # 32 MB
 
 _SCHEMA = (
     # AUTOINCREMENT: a `seq` is never used again, so it can name a file for good.
@@ -113,6 +115,10 @@ class Journal:
             version = schema_version(connection, folder / FILE_NAME)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
+            # Ids come in no order, so each falls on a page of its own of a large index. SQLite's
+            # own 2 MB of cache and checkpoint every 4 MB write such pages again and again.
+            connection.execute(f"PRAGMA cache_size = -{CACHE_BYTES // 1024}")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
             if version == 0:
                 with journal.transaction():
                     for statement in _SCHEMA:
@@ -152,7 +158,7 @@ class Journal:
 
     def append(self, news: Known, rows: Sequence[Row], recorded: int) -> None:
         """Add what calls bring, as recorded in the second `recorded`; within a transaction."""
-        self._insert("seen", ((key,) for key in news.seen))
+        self._insert("seen", ((key,) for key in sorted(news.seen)))
         self._insert(
             "shown",
             (

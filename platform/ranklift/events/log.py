@@ -179,8 +179,10 @@ class EventLog:
         self._count(1)
         return future
 
-    async def record_events(self, events: Sequence[Pending]) -> Recorded:
+    async def record_events(self, events: Sequence[Pending], *, whole: bool = True) -> Recorded:
         """Record clicks and dwells, all or none; they are on disk on return.
+
+        With `whole` false, bad events are `rejected` in the outcome and the others recorded.
 
         Raises:
             InvalidRequest: an event is malformed, names a document that its page did not show, or
@@ -188,7 +190,7 @@ class EventLog:
             NotFound: likewise, and all that is wrong is pages or clicks that are not known.
             Overloaded: the disk is full, or does not keep up.
         """
-        return await self._finish(self._writer.submit(RecordEvents(tuple(events))))
+        return await self._finish(self._writer.submit(RecordEvents(tuple(events), whole)))
 
     def flush(self) -> None:
         """Wait until what was taken before the call is on disk. Blocks: not for the event loop."""

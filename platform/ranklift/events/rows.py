@@ -7,6 +7,7 @@ so that they, like every other value, come back exactly.
 from __future__ import annotations
 
 import json
+import json.encoder
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,7 @@ from typing import Any, Literal
 import polars as pl
 
 from ranklift.events.values import Click, Document, Dwell, Page, ShadowScores
-from ranklift.v1.errors import InvalidRequest
+from ranklift.v1.errors import InvalidRequest, RequestError
 
 Frame = Literal["pages", "clicks", "dwells", "documents", "shadows"]
 
@@ -143,12 +144,23 @@ def page_row(page: Page) -> Row:
 
 def click_row(click: Click, date: str) -> Row:
     """Return the row of a click; raises as `page_row`."""
-    return Row("clicks", date, _encode(click))
+    # Written out, as is a dwell: a fifth of the time that the general encoder takes.
+    body = (
+        f'{{"event_id":{_text(click.event_id)},"impression_id":{_text(click.impression_id)},'
+        f'"document_id":{_text(click.document_id)},"position":{click.position},'
+        f'"click_time":{(click.click_time - _EPOCH) // _MICROSECOND}}}'
+    )
+    return Row("clicks", date, _checked(body))
 
 
 def dwell_row(dwell: Dwell, date: str) -> Row:
     """Return the row of a dwell; raises as `page_row`."""
-    return Row("dwells", date, _encode(dwell))
+    body = (
+        f'{{"event_id":{_text(dwell.event_id)},"click_event_id":{_text(dwell.click_event_id)},'
+        f'"impression_id":{_text(dwell.impression_id)},"document_id":{_text(dwell.document_id)},'
+        f'"dwell_ms":{dwell.dwell_ms},"censored":{"true" if dwell.censored else "false"}}}'
+    )
+    return Row("dwells", date, _checked(body))
 
 
 def document_row(document: Document, digest: str, date: str) -> Row:
@@ -186,17 +198,32 @@ def _plain(value: Any) -> Any:
     return {field.name: getattr(value, field.name) for field in fields(value)}
 
 
+_text = json.encoder.encode_basestring  # as the encoder below does, quotes included
 _json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
 
 
 def _encode(value: object) -> str:
     try:
-        body = _json.encode(value)
-        # Half a surrogate pair passes the encoder and would fail as late as in the database,
-        # where it would take its neighbours in the transaction with it.
-        body.encode()
+        return _checked(_json.encode(value))
     except ValueError as error:
-        raise InvalidRequest.of(
-            "", f"cannot be recorded: {error}; send finite numbers and Unicode text"
-        ) from error
+        raise _unrecordable(error) from error
+
+
+def _checked(body: str) -> str:
+    """Return `body` if the database will take it.
+
+    Half a surrogate pair passes the encoder and would fail as late as in the database, where it
+    would take its neighbours in the transaction with it.
+    """
+    if not body.isascii():
+        try:
+            body.encode()
+        except ValueError as error:
+            raise _unrecordable(error) from error
     return body
+
+
+def _unrecordable(error: ValueError) -> RequestError:
+    return InvalidRequest.of(
+        "", f"cannot be recorded: {error}; send finite numbers and Unicode text"
+    )

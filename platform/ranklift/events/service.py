@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -18,6 +20,8 @@ from ranklift.v1.errors import InvalidRequest, Violation
 
 MAX_EVENTS = 10_000
 MAX_EVENT_ID = 128
+# Of one stream: enough that the disk is never idle, and no more memory than a few messages.
+MAX_BATCHES_IN_FLIGHT = 8
 
 _NANOS = 1_000_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -29,7 +33,7 @@ _MAX_SECONDS = 253_402_300_799
 class Log(Protocol):
     """What the service needs of the event log."""
 
-    async def record_events(self, events: Sequence[Pending]) -> Recorded: ...
+    async def record_events(self, events: Sequence[Pending], *, whole: bool = True) -> Recorded: ...
 
 
 class EventServicer(events_pb2_grpc.EventServiceServicer):
@@ -46,16 +50,70 @@ class EventServicer(events_pb2_grpc.EventServiceServicer):
             events_pb2.RecordEventsRequest, events_pb2.RecordEventsResponse
         ],
     ) -> events_pb2.RecordEventsResponse:
-        if not 1 <= len(request.events) <= MAX_EVENTS:
-            raise InvalidRequest.of(
-                "events", f"{len(request.events)} events given; send 1 to {MAX_EVENTS:,} a call"
-            )
-        now = self._now()
-        outcome = await self._log.record_events(
-            [read_event(event, index, now) for index, event in enumerate(request.events)]
-        )
+        outcome = await self._log.record_events(self._read(request.events))
         return events_pb2.RecordEventsResponse(
             recorded_count=outcome.recorded, duplicate_count=outcome.duplicates
+        )
+
+    async def StreamEvents(  # noqa: N802 - the method's name in the protocol
+        self,
+        request_iterator: AsyncIterator[events_pb2.StreamEventsRequest],
+        context: aio.ServicerContext[
+            events_pb2.StreamEventsRequest, events_pb2.StreamEventsResponse
+        ],
+    ) -> AsyncIterator[events_pb2.StreamEventsResponse]:
+        # Without a place nothing is read, and then HTTP/2 stops the client.
+        places = asyncio.Semaphore(MAX_BATCHES_IN_FLIGHT)
+        taken: asyncio.Queue[asyncio.Task[Recorded] | None] = asyncio.Queue()
+
+        async def take() -> None:
+            try:
+                async for request in request_iterator:
+                    batch = self._read(request.events)
+                    # A task runs up to the log's queue before the next one begins to: in order.
+                    recording = self._log.record_events(batch, whole=False)
+                    taken.put_nowait(asyncio.create_task(recording))
+                    await places.acquire()
+            finally:
+                taken.put_nowait(None)
+
+        taking = asyncio.create_task(take())
+        try:
+            while (recording := await taken.get()) is not None:
+                yield _answer(await recording)
+                places.release()
+            await taking  # tells of a batch that could not be read
+        finally:
+            taking.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await taking
+            while not taken.empty():
+                if (recording := taken.get_nowait()) is not None:
+                    recording.cancel()
+
+    def _read(self, events: Sequence[events_pb2.Event]) -> list[Pending]:
+        if not 1 <= len(events) <= MAX_EVENTS:
+            raise InvalidRequest.of(
+                "events", f"{len(events)} events given; send 1 to {MAX_EVENTS:,} at a time"
+            )
+        now = self._now()
+        return [read_event(event, index, now) for index, event in enumerate(events)]
+
+
+def _answer(outcome: Recorded) -> events_pb2.StreamEventsResponse:
+    return events_pb2.StreamEventsResponse(
+        recorded_count=outcome.recorded,
+        duplicate_count=outcome.duplicates,
+        rejected=_rejected(outcome.rejected),
+    )
+
+
+def _rejected(violations: Iterable[Violation]) -> Iterable[events_pb2.RejectedEvent]:
+    for violation in violations:
+        # "events[3].click.document_id"
+        place, _, field = violation.field.removeprefix("events[").partition("]")
+        yield events_pb2.RejectedEvent(
+            index=int(place), field=field.removeprefix("."), description=violation.description
         )
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from datetime import timedelta
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, NoReturn, cast
 
 import grpc
 import structlog
@@ -117,7 +117,7 @@ def _read(deserialize: Callable[[bytes], Any] | None, message: bytes) -> Any:
 
 
 class StatusInterceptor(aio.ServerInterceptor):
-    """Turns the errors that unary handlers raise into statuses.
+    """Turns the errors that handlers of calls and of two-way streams raise into statuses.
 
     A `RequestError` becomes its own status. Any other exception is a fault of
     ours: the caller gets INTERNAL with a reference, the log gets the traceback
@@ -132,32 +132,58 @@ class StatusInterceptor(aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
         handler = await continuation(handler_call_details)
-        if handler is None or handler.unary_unary is None:
-            return handler
+        if handler is None:
+            return None
         method = handler_call_details.method
+        deserialize = handler.request_deserializer
+        if handler.stream_stream is not None:
+            stream: Any = handler.stream_stream
+
+            async def guarded_stream(
+                messages: AsyncIterator[bytes], context: aio.ServicerContext[Any, Any]
+            ) -> AsyncIterator[Any]:
+                requests = (_read(deserialize, message) async for message in messages)
+                try:
+                    async for reply in stream(requests, context):
+                        yield reply
+                except Exception as error:
+                    await _abort(error, method, context)
+
+            return grpc.stream_stream_rpc_method_handler(
+                guarded_stream,
+                request_deserializer=None,  # as below
+                response_serializer=handler.response_serializer,
+            )
+        if handler.unary_unary is None:
+            return handler
         inner: Any = handler.unary_unary
 
         async def guarded(message: bytes, context: aio.ServicerContext[Any, Any]) -> Any:
             try:
-                return await inner(_read(handler.request_deserializer, message), context)
-            except RequestError as error:
-                refusal = refusal_of(error)
-                # Not `abort_with_status`, which OpenTelemetry's interceptor does not know.
-                await context.abort(refusal.code, refusal.details, refusal.trailing_metadata)
-            except aio.AbortError:
-                raise
-            except NotImplementedError:
-                # What a generated base class raises for a method that nobody wrote.
-                await context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{method} is not served here")
-            except Exception:
-                reference = uuid.uuid4().hex[:12]
-                log.exception("call_failed", method=method, reference=reference)
-                await context.abort(
-                    grpc.StatusCode.INTERNAL, f"internal error, reference {reference} in the log"
-                )
+                return await inner(_read(deserialize, message), context)
+            except Exception as error:
+                await _abort(error, method, context)
 
         return grpc.unary_unary_rpc_method_handler(
             guarded,
             request_deserializer=None,  # done above: gRPC would call a bad message UNKNOWN
             response_serializer=handler.response_serializer,
         )
+
+
+async def _abort(error: Exception, method: str, context: aio.ServicerContext[Any, Any]) -> NoReturn:
+    """End a call with the status of `error`."""
+    if isinstance(error, aio.AbortError):
+        raise error
+    if isinstance(error, RequestError):
+        refusal = refusal_of(error)
+        # Not `abort_with_status`, which OpenTelemetry's interceptor does not know.
+        await context.abort(refusal.code, refusal.details, refusal.trailing_metadata)
+    if isinstance(error, NotImplementedError):
+        # What a generated base class raises for a method that nobody wrote.
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{method} is not served here")
+    reference = uuid.uuid4().hex[:12]
+    log.error("call_failed", method=method, reference=reference, exc_info=error)
+    await context.abort(
+        grpc.StatusCode.INTERNAL, f"internal error, reference {reference} in the log"
+    )

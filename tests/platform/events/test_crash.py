@@ -189,3 +189,13 @@ def test_two_processes_write_and_a_third_reads(tmp_path: Path, read_all: ReadAll
     # Both sent the 60 shared clicks; one of the two was told that each was a duplicate.
     assert sum(json.loads(line)["duplicates"] for line in lines) == 60
     assert len(told["clicks"]) - frames["clicks"].height == 60
+
+
+def test_twenty_kills_under_load_lose_and_double_nothing() -> None:
+    """The short form of `make chaos`: writers, a gateway with streams, a compactor."""
+    chaos = [sys.executable, "-m", "tests.benchmarks.chaos", "--kills", "20", "--seed", "1"]
+    done = subprocess.run(
+        chaos, cwd=HERE.parents[2], check=False, text=True, capture_output=True, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "| kills | 20 " in done.stdout

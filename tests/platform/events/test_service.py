@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import grpc
 import polars as pl
@@ -227,3 +228,94 @@ def test_the_first_and_the_last_instant_can_be_recorded(
         "first": datetime.min.replace(tzinfo=UTC),
         "last": datetime.max.replace(tzinfo=UTC),
     }
+
+
+Stream = Callable[..., AsyncIterator[events_pb2.StreamEventsResponse]]
+
+
+def streamed(home: Path, pages: list[Page], scenario: Callable[[Stream], Awaitable[None]]) -> None:
+    """Run `scenario` with a way to stream batches to a service that has recorded `pages`."""
+
+    async def run() -> None:
+        async with await EventLog.open(home) as log:
+            for page in pages:
+                await log.record_page(page, [])
+
+            def register(server: aio.Server) -> None:
+                events_pb2_grpc.add_EventServiceServicer_to_server(
+                    EventServicer(log, lambda: NOW), server
+                )
+
+            hosted = await host("127.0.0.1:0", {SERVICE: register})
+            try:
+                async with aio.insecure_channel(hosted.address) as channel:
+                    stub = events_pb2_grpc.EventServiceStub(channel)
+
+                    def stream(*batches: list[Event]) -> Any:
+                        requests = [events_pb2.StreamEventsRequest(events=b) for b in batches]
+                        return aiter(stub.StreamEvents(iter(requests), timeout=20))
+
+                    await scenario(stream)
+            finally:
+                await hosted.stop(0)
+
+    asyncio.run(run())
+
+
+def test_batches_are_answered_in_their_order_and_on_disk_by_then(
+    tmp_path: Path, make_page: MakePage, read_all: ReadAll
+) -> None:
+    async def scenario(stream: Stream) -> None:
+        # More than may be in flight, each of another size; a dwell follows the click of the one
+        # before, and every batch brings the first click again.
+        batches = [
+            [click(f"c{n}-{i}") for i in range(n + 1)]
+            + ([dwell(f"w{n}", f"c{n - 1}-0"), click("c0-0")] if n else [])
+            for n in range(30)
+        ]
+        number = 0
+        async for answer in stream(*batches):
+            again = 1 if number else 0
+            assert (answer.recorded_count, answer.duplicate_count) == (number + 1 + again, again)
+            recorded = set(read_all(tmp_path)["clicks"]["event_id"])
+            assert {f"c{number}-{i}" for i in range(number + 1)} <= recorded
+            number += 1
+        assert number == 30
+
+    streamed(tmp_path, [make_page("p1")], scenario)
+
+
+def test_a_bad_event_of_a_batch_is_named_and_keeps_no_other_out(
+    tmp_path: Path, make_page: MakePage, read_all: ReadAll
+) -> None:
+    async def scenario(stream: Stream) -> None:
+        (first, second) = [
+            answer
+            async for answer in stream(
+                [click("c0"), *(event for event, _, _ in BAD.values()), click("good")],
+                [dwell("w0", "good")],
+            )
+        ]
+        assert (first.recorded_count, first.duplicate_count) == (2, 0)
+        assert [(r.index, r.field) for r in first.rejected] == [
+            (place, field) for place, (_, _, field) in enumerate(BAD.values(), start=1)
+        ]
+        assert all(rejected.description for rejected in first.rejected)
+        assert second.recorded_count == 1
+
+    streamed(tmp_path, [make_page("p1")], scenario)
+    assert sorted(read_all(tmp_path)["clicks"]["event_id"]) == ["c0", "good"]
+
+
+def test_a_batch_of_a_wrong_size_ends_the_stream_after_the_answers_before_it(
+    tmp_path: Path, make_page: MakePage
+) -> None:
+    async def scenario(stream: Stream) -> None:
+        answers = stream([click("c0")], [], [click("c1")])
+        assert (await anext(answers)).recorded_count == 1
+        with pytest.raises(aio.AioRpcError) as refused:
+            await anext(answers)
+        assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+        assert [v.field for v in violations_of(refused.value)] == ["events"]
+
+    streamed(tmp_path, [make_page("p1")], scenario)

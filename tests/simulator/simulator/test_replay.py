@@ -66,6 +66,16 @@ class Services(ranking_pb2_grpc.RankingServiceServicer, events_pb2_grpc.EventSer
             recorded_count=len(new), duplicate_count=len(request.events) - len(new)
         )
 
+    async def StreamEvents(  # noqa: N802
+        self,
+        request_iterator: AsyncIterator[events_pb2.StreamEventsRequest],
+        context: aio.ServicerContext[
+            events_pb2.StreamEventsRequest, events_pb2.StreamEventsResponse
+        ],
+    ) -> AsyncIterator[events_pb2.StreamEventsResponse]:
+        raise AssertionError("a replay sends calls")
+        yield
+
 
 @asynccontextmanager
 async def serving(services: Services) -> AsyncIterator[str]:
