@@ -87,6 +87,7 @@ async def _run(seconds: float, seed: int, home: Path) -> Findings:
                 for i in range(AT_ONCE):
                     rng = random.Random(seed * 1_000 + i)
                     workers.create_task(_work(calls, rng, began + seconds, findings))
+            await _loaded(to_ranker, home)
             await _still_there(to_gateway, to_ranker)
     findings.seconds = time.monotonic() - began
     return findings
@@ -160,6 +161,15 @@ def _metadata(rng: random.Random) -> tuple[tuple[str, str | bytes], ...]:
             (("traceparent", "00-zz-zz-01"), ("traceparent", "")),
         )
     )
+
+
+async def _loaded(to_ranker: aio.Channel, home: Path) -> None:
+    """Load BM25 again, which a message may have unloaded, and wait until the gateway knows."""
+    load = to_ranker.unary_unary("/ranklift.v1.ModelService/LoadModelVersion")
+    uri = str(home / "models" / "bm25" / "1")
+    request = models.LoadModelVersionRequest(model="bm25", version="1", uri=uri)
+    await load(request.SerializeToString(), timeout=TIMEOUT_SECONDS)
+    await asyncio.sleep(2.0)  # gateways ask rankers once a second
 
 
 async def _still_there(*channels: aio.Channel) -> None:

@@ -154,3 +154,12 @@ def test_a_broken_manifest_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "ranklift.json").write_text(content)
     with pytest.raises(InvalidRequest, match="is not a manifest"):
         read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["y" * 5_000, "a\0b", "absent"])
+def test_a_folder_that_cannot_be_is_not_there(name: str) -> None:
+    """Found by random messages: a name too long for the file system was a fault of ours."""
+    with pytest.raises(NotFound, match="there is no folder"):
+        digest_of(Path(name))
+    with pytest.raises(NotFound, match="holds no model version"):
+        read_manifest(Path(name))

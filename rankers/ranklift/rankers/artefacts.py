@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -79,7 +80,7 @@ def read_manifest(folder: Path) -> Manifest:
         InvalidRequest: its manifest cannot be read.
     """
     path = folder / MANIFEST
-    if not path.is_file():
+    if not os.path.isfile(path):  # as in `digest_of`
         raise NotFound.of("uri", f'"{folder}" holds no model version: it has no {MANIFEST}')
     try:
         content = json.loads(path.read_text("utf-8"))
@@ -153,7 +154,8 @@ def digest_of(folder: Path) -> str:
     Raises:
         NotFound: there is no such folder.
     """
-    if not folder.is_dir():
+    # Not `Path.is_dir`, to which a name that is too long is a fault.
+    if not os.path.isdir(folder):
         raise NotFound.of("uri", f'there is no folder "{folder}"')
     files = {
         path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()

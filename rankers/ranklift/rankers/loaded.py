@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from ranklift.rankers.artefacts import digest_of
+from ranklift.rankers.artefacts import digest_of, read_manifest
 from ranklift.rankers.base import Ranker, Text
 from ranklift.rankers.cascade import Cascade
 from ranklift.rankers.lru import CacheUse
@@ -219,6 +219,7 @@ class LoadedVersions:
 
 
 def _checked_digest(wanted: VersionToLoad) -> str:
+    read_manifest(wanted.folder)  # first: a digest of any folder that a caller names takes hours
     digest = digest_of(wanted.folder)
     if wanted.digest and wanted.digest != digest:
         raise NotReady.of(
