@@ -245,8 +245,8 @@ def test_an_experiment_is_updated_and_ramped_by_whoever_saw_it_last(serve: Serve
             shares = [revision.traffic_share for revision in ramped.revisions]
             assert shares == [0.01, 0.01, 0.01, 0.5]
             # Who was answered finds it serving.
-            ((serving, _),) = poller.current().experiments
-            assert serving.revision == 4
+            (serving,) = poller.current().experiments.values()
+            assert serving.registered.revision == 4
             code, violations = await refused(client.RampExperiment(ramp))
             assert code is grpc.StatusCode.FAILED_PRECONDITION
             assert [one.field for one in violations] == ["traffic_share"]
