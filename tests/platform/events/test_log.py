@@ -7,6 +7,7 @@ import math
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from ranklift.events.admission import RecordEvents, RecordPage
 from ranklift.events.journal import FILE_NAME, FOLDER_NAME, Journal
 from ranklift.events.known import HORIZON
 from ranklift.events.log import EventLog, utc_now
@@ -217,6 +219,30 @@ def test_calls_beyond_what_may_wait_are_refused(tmp_path: Path, make_page: MakeP
             refused = [outcome for outcome in outcomes if outcome is not None]
             assert [type(outcome) for outcome in refused] == [Overloaded] * 7
             assert await log.record_events([click("c2")]) == Recorded(1, 0)
+
+    asyncio.run(scenario())
+
+
+def test_who_was_answered_finds_room_to_call_again(tmp_path: Path, make_page: MakePage) -> None:
+    """Also at the very moment of the answer, which the writer's thread gives."""
+
+    async def scenario() -> None:
+        writer = Writer(open_journal(tmp_path), utc_now)
+        async with log_with(tmp_path, writer):
+            again: list[object] = []
+
+            def call_again(_: Future[Recorded]) -> None:
+                again.append(writer.submit(RecordEvents((click("c2"),))))
+
+            with kept_busy(writer):
+                page = RecordPage(make_page("p1"), ())
+                first = writer.submit(page)
+                first.add_done_callback(call_again)
+                for _ in range(MAX_WAITING_CALLS - 1):
+                    writer.submit(page)
+            await asyncio.wrap_future(first)
+            await asyncio.to_thread(writer.run(lambda _: None).result)
+            assert len(again) == 1  # the callback's own error would only be logged
 
     asyncio.run(scenario())
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from ranklift.store.values import BUCKETS, Arm, Experiment, ModelRef
-from ranklift.traffic.splitter import Splitter, assign, bucket_of
+from ranklift.store.values import BUCKETS, Arm, Experiment, Layer, ModelRef
+from ranklift.traffic.splitter import Place, Splitter, assign, bucket_of
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "assignment.md"
 MODEL = ModelRef("student", "1")
@@ -72,6 +72,7 @@ def published(columns: int) -> list[list[str]]:
 
 HASHES = [row for row in published(5) if len(row[3]) == 16]
 ARMS = [row for row in published(5) if len(row[3]) != 16]
+SLOTS = published(6)
 
 
 # The hashes of these keys are test cases of other implementations (spaolacci/murmur3, Guava).
@@ -100,6 +101,7 @@ def test_the_bucket_is_the_top_of_the_first_word_of_the_hash(salt: str, unit: st
 
 def test_the_document_publishes_vectors() -> None:
     assert len(HASHES) == len(ARMS) == 10
+    assert len(SLOTS) == 6
 
 
 @pytest.mark.parametrize(("salt", "unit", "key", "word", "bucket"), HASHES)
@@ -107,6 +109,25 @@ def test_published_hashes(salt: str, unit: str, key: str, word: str, bucket: str
     assert f"{salt}:{unit}".encode().hex() == key
     assert f"{murmur3_x64_128(bytes.fromhex(key))[0]:016x}" == word
     assert bucket_of(salt, unit) == int(bucket)
+
+
+@pytest.mark.parametrize(("unit", "held", "slot", "met", "next_slot", "next_met"), SLOTS)
+def test_published_slots(
+    unit: str, held: str, slot: str, met: str, next_slot: str, next_met: str
+) -> None:
+    assert bucket_of("default/holdout", unit) == int(held)
+    for salt, expected, experiment in (
+        ("default/slots/1", slot, met),
+        ("default/slots/2", next_slot, next_met),
+    ):
+        layer = Layer("default", salt, holdout_share=1_000)
+        assert bucket_of(salt, unit) == int(expected)
+        places = {
+            "one": Place(layer, ((0, 5_000),)),
+            "two": Place(layer, ((5_000, BUCKETS),)),
+        }
+        having = [name for name, place in places.items() if place.has(unit)]
+        assert having == ([] if experiment == "-" else [experiment])
 
 
 @pytest.mark.parametrize(("salt", "unit", "bucket", "whole", "tenth"), ARMS)
