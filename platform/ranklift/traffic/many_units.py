@@ -9,9 +9,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from ranklift.store.slots import Ranges
 from ranklift.store.values import BUCKETS, Experiment
 from ranklift.traffic.murmur3 import first_words
-from ranklift.traffic.splitter import Place, Ranges, Splitter, holdout_salt
+from ranklift.traffic.splitter import Place, Splitter, holdout_salt
 
 # Their texts, and a few arrays as long, are in memory at a time.
 _UNITS_AT_A_TIME = 1 << 20

@@ -11,11 +11,10 @@ from typing import NamedTuple
 
 import mmh3
 
+from ranklift.store.slots import Ranges
 from ranklift.store.values import BUCKETS, Arm, Experiment, Layer
 
 _hash = mmh3.mmh3_x64_128_utupledigest
-
-Ranges = tuple[tuple[int, int], ...]
 
 
 class Assigned(NamedTuple):
