@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -93,11 +93,19 @@ class ParquetFile:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """The oldest rows that are not in Parquet, and the `seq` of the first and the last."""
+    """The oldest rows that are not in Parquet, and the `seq` of the first and the last block."""
 
     first: int
     last: int
-    rows: tuple[Row, ...]
+    bodies: Mapping[tuple[Frame, str], Sequence[str]]  # by frame and date
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        return tuple(
+            Row(frame, date, body)
+            for (frame, date), bodies in self.bodies.items()
+            for body in bodies
+        )
 
 
 class Journal:
@@ -205,18 +213,20 @@ class Journal:
 
         Stops after the block of rows that reaches `max_rows` or `max_characters`.
         """
-        rows: list[Row] = []
+        parts: dict[tuple[Frame, str], list[str]] = {}
         sequence: list[int] = []
-        characters = 0
+        rows = characters = 0
         for seq, frame, date, body in self.connection.execute(
             "SELECT seq, frame, date, body FROM rows WHERE seq <= ? ORDER BY seq", (up_to,)
         ):
             sequence.append(seq)
-            rows.extend(rows_of(frame, date, body))
+            bodies = body.split(BETWEEN)
+            parts.setdefault((frame, date), []).extend(bodies)
+            rows += len(bodies)
             characters += len(body)
-            if len(rows) >= max_rows or characters >= max_characters:
+            if rows >= max_rows or characters >= max_characters:
                 break
-        return Chunk(sequence[0], sequence[-1], tuple(rows)) if rows else None
+        return Chunk(sequence[0], sequence[-1], parts) if sequence else None
 
     def publish(self, chunk: Chunk, files: Sequence[ParquetFile], recorded_since: int) -> None:
         """Make `files`, which hold `chunk`, valid in place of its rows, in one transaction.
