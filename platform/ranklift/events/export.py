@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from ranklift.events.files import EventFiles, parquet_of
 from ranklift.events.journal import Chunk, Journal, ParquetFile
-from ranklift.events.rows import Frame, decode
+from ranklift.events.rows import decode
 
 LOCK_NAME = "lock"
 # Bounds the memory of an export; documents of 50 KB reach the second long before the first.
@@ -53,11 +52,8 @@ def write_files(files: EventFiles, chunk: Chunk) -> tuple[ParquetFile, ...]:
     The names come from the chunk's `seq`, which are never used again: a second attempt after a
     failure overwrites the first, and nothing else ever can.
     """
-    parts: dict[tuple[Frame, str], list[str]] = defaultdict(list)
-    for row in chunk.rows:
-        parts[row.frame, row.date].append(row.body)
     written = []
-    for (frame, date), bodies in parts.items():
+    for (frame, date), bodies in chunk.bodies.items():
         file = ParquetFile(
             f"{frame}/date={date}/{chunk.first:012d}-{chunk.last:012d}.parquet", frame
         )

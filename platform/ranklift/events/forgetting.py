@@ -147,7 +147,9 @@ def _without(unit: str, chunk: Chunk, rewriting: _Rewriting) -> Chunk:
         if gone:
             rewriting.pages.add(name)
             rewriting.dates.add(row.date)
-    kept = tuple(_kept(chunk, rewriting))
+    kept: dict[tuple[Frame, str], list[str]] = {}
+    for row in _kept(chunk, rewriting):
+        kept.setdefault((row.frame, row.date), []).append(row.body)
     return Chunk(chunk.first, chunk.last, kept)
 
 

@@ -7,7 +7,6 @@ duplicate, as everywhere. Imported pages take no more events over gRPC: they are
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -70,6 +69,10 @@ def import_days(
     return outcome
 
 
+class _RecordedMeanwhile(Exception):
+    """Somebody recorded one of the events since they were looked up."""
+
+
 def _import(
     folder: Path,
     files: EventFiles,
@@ -116,12 +119,15 @@ def _import(
     manifest = Manifest(journal)
     try:
         with journal.transaction():
+            if journal.look_up(Mentions(seen=news - seen), 0).seen:
+                raise _RecordedMeanwhile
             journal.append(Known(seen=news - seen), [], recorded)
             manifest.swap([], written, due=0)
-    except BaseException as error:
+    except _RecordedMeanwhile:
         manifest.discard(files, written)
-        if isinstance(error, sqlite3.IntegrityError):
-            return False
+        return False
+    except BaseException:
+        manifest.discard(files, written)
         raise
     outcome.recorded += done.recorded
     outcome.duplicates += done.duplicates

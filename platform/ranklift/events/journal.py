@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
+from ranklift.events import fresh
 from ranklift.events.files import sync_folder
 from ranklift.events.known import Clicked, Known, Mentions, Shown
 from ranklift.events.rows import Frame, Row
@@ -22,7 +23,9 @@ from ranklift.v1.errors import NotReady
 
 FOLDER_NAME = "events"
 FILE_NAME = "journal.db"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+# Version 1 had a row for each record, which is a block of one, and everything sorted.
+READABLE = (1, SCHEMA_VERSION)
 # Long enough for another process to write its largest group or to publish an export.
 BUSY_SECONDS = 30.0
 CACHE_BYTES = 64 * 1024 * 1024
@@ -56,12 +59,17 @@ _SCHEMA = (
         document_id TEXT NOT NULL
     ) STRICT, WITHOUT ROWID""",
     "CREATE INDEX clicked_recorded ON clicked (recorded)",
+    fresh.TABLE,
     f"PRAGMA user_version = {SCHEMA_VERSION}",
 )
+_FROM_1_TO_2 = (fresh.TABLE, f"PRAGMA user_version = {SCHEMA_VERSION}")
+
 
 # 64 identities a query: twice as fast as one by one, and no faster with more.
 _LOOK_UP_SIZE = 64
 _INSERT_SIZE = 64
+# Between the records of a block: JSON as we write it is one line.
+BETWEEN = "\n"
 _SLOTS = "(" + ", ".join("?" * _LOOK_UP_SIZE) + ")"
 _SEEN = "SELECT identity FROM seen WHERE identity IN (?)".replace("(?)", _SLOTS)
 _SHOWN = """SELECT identity, date, documents
@@ -85,11 +93,19 @@ class ParquetFile:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """The oldest rows that are not in Parquet, and the `seq` of the first and the last."""
+    """The oldest rows that are not in Parquet, and the `seq` of the first and the last block."""
 
     first: int
     last: int
-    rows: tuple[Row, ...]
+    bodies: Mapping[tuple[Frame, str], Sequence[str]]  # by frame and date
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        return tuple(
+            Row(frame, date, body)
+            for (frame, date), bodies in self.bodies.items()
+            for body in bodies
+        )
 
 
 class Journal:
@@ -97,6 +113,7 @@ class Journal:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
+        self._fresh = fresh.Fresh(connection)
 
     @classmethod
     def open(cls, folder: Path) -> Journal:
@@ -119,9 +136,9 @@ class Journal:
             # own 2 MB of cache and checkpoint every 4 MB write such pages again and again.
             connection.execute(f"PRAGMA cache_size = -{CACHE_BYTES // 1024}")
             connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
-            if version == 0:
+            if version != SCHEMA_VERSION:
                 with journal.transaction():
-                    for statement in _SCHEMA:
+                    for statement in _FROM_1_TO_2 if version else _SCHEMA:
                         connection.execute(statement)
                 sync_folder(folder)
         except BaseException:
@@ -140,6 +157,7 @@ class Journal:
             yield
             self.connection.execute("COMMIT")
         except BaseException:
+            self._fresh.reset()
             # Some failures, a full disk among them, end the transaction by themselves.
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
@@ -147,18 +165,21 @@ class Journal:
 
     def look_up(self, mentions: Mentions, recorded_since: int) -> Known:
         """Return what is known of `mentions`; pages and clicks only when recorded in or after the
-        second `recorded_since`."""
+        second `recorded_since`. Within a transaction."""
+        self._fresh.follow()
+        seen = self._fresh.among(mentions.seen)
+        clicked = self._fresh.clicked_among(mentions.clicked, recorded_since)
         shown = self._select(_SHOWN, mentions.shown, recorded_since)
-        clicked = self._select(_CLICKED, mentions.clicked, recorded_since)
+        sorted_clicks = self._select(_CLICKED, mentions.clicked - clicked.keys(), recorded_since)
         return Known(
-            seen={key for (key,) in self._select(_SEEN, mentions.seen)},
+            seen=seen | {key for (key,) in self._select(_SEEN, mentions.seen - seen)},
             shown={key: Shown(date, tuple(json.loads(ids))) for key, date, ids in shown},
-            clicked={key: Clicked(*what) for key, *what in clicked},
+            clicked=clicked | {key: Clicked(*what) for key, *what in sorted_clicks},
         )
 
     def append(self, news: Known, rows: Sequence[Row], recorded: int) -> None:
         """Add what calls bring, as recorded in the second `recorded`; within a transaction."""
-        self._insert("seen", ((key,) for key in sorted(news.seen)))
+        self._fresh.append(news.seen, news.clicked, recorded)
         self._insert(
             "shown",
             (
@@ -166,14 +187,17 @@ class Journal:
                 for key, page in news.shown.items()
             ),
         )
+        blocks: dict[tuple[Frame, str], list[str]] = {}
+        for row in rows:
+            blocks.setdefault((row.frame, row.date), []).append(row.body)
         self._insert(
-            "clicked",
-            (
-                (key, recorded, click.date, click.impression_id, click.document_id)
-                for key, click in news.clicked.items()
-            ),
+            "rows (frame, date, body)",
+            ((frame, date, BETWEEN.join(bodies)) for (frame, date), bodies in blocks.items()),
         )
-        self._insert("rows (frame, date, body)", ((row.frame, row.date, row.body) for row in rows))
+
+    def settle(self) -> None:
+        """Have the tables `seen` and `clicked` hold all that is known; within a transaction."""
+        self._fresh.settle()
 
     def files(self) -> tuple[ParquetFile, ...]:
         """Return the valid Parquet files by path."""
@@ -187,21 +211,22 @@ class Journal:
     def oldest(self, up_to: int, max_rows: int, max_characters: int) -> Chunk | None:
         """Return the oldest rows with `seq` at most `up_to`, none when there are none.
 
-        Stops after `max_rows` rows, and after the row that reaches `max_characters`.
+        Stops after the block of rows that reaches `max_rows` or `max_characters`.
         """
-        rows: list[Row] = []
+        parts: dict[tuple[Frame, str], list[str]] = {}
         sequence: list[int] = []
-        characters = 0
+        rows = characters = 0
         for seq, frame, date, body in self.connection.execute(
-            "SELECT seq, frame, date, body FROM rows WHERE seq <= ? ORDER BY seq LIMIT ?",
-            (up_to, max_rows),
+            "SELECT seq, frame, date, body FROM rows WHERE seq <= ? ORDER BY seq", (up_to,)
         ):
             sequence.append(seq)
-            rows.append(Row(frame, date, body))
+            bodies = body.split(BETWEEN)
+            parts.setdefault((frame, date), []).extend(bodies)
+            rows += len(bodies)
             characters += len(body)
-            if characters >= max_characters:
+            if rows >= max_rows or characters >= max_characters:
                 break
-        return Chunk(sequence[0], sequence[-1], tuple(rows)) if rows else None
+        return Chunk(sequence[0], sequence[-1], parts) if sequence else None
 
     def publish(self, chunk: Chunk, files: Sequence[ParquetFile], recorded_since: int) -> None:
         """Make `files`, which hold `chunk`, valid in place of its rows, in one transaction.
@@ -240,6 +265,11 @@ class Journal:
             yield from self.connection.execute(query, (*batch, *unused, *parameters))
 
 
+def rows_of(frame: Frame, date: str, block: str) -> Iterator[Row]:
+    """Yield the rows of a block."""
+    return (Row(frame, date, body) for body in block.split(BETWEEN))
+
+
 def list_files(connection: sqlite3.Connection) -> tuple[ParquetFile, ...]:
     """Return the valid Parquet files by path."""
     rows = connection.execute("SELECT path, frame FROM files ORDER BY path")
@@ -259,7 +289,7 @@ def schema_version(connection: sqlite3.Connection, path: Path) -> int:
         if isinstance(error, sqlite3.OperationalError):
             raise
         raise NotReady.of("", f"{path} is not an event journal ({error}); move it away") from error
-    if version == SCHEMA_VERSION or (version == 0 and tables == 0):
+    if version in READABLE or (version == 0 and tables == 0):
         return cast(int, version)
     raise NotReady.of(
         "",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import blake2b
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ranklift.events.pending import Recorded
 from ranklift.events.rows import Row
@@ -14,10 +14,11 @@ from ranklift.events.rows import Row
 # a session with its retries and the outage of a client over a weekend; short enough that the
 # journal holds a week of pages and not all of them.
 HORIZON = timedelta(days=7)
+IDENTITY_BYTES = 16
 
 
 _HASHES = {
-    kind: blake2b(digest_size=16, person=kind.encode())
+    kind: blake2b(digest_size=IDENTITY_BYTES, person=kind.encode())
     for kind in ("page", "event", "document", "shadow")
 }
 
@@ -40,8 +41,7 @@ class Shown:
     documents: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Clicked:
+class Clicked(NamedTuple):
     """A click that still takes dwells: the date of its page, and what was clicked."""
 
     date: str

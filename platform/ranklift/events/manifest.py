@@ -115,6 +115,7 @@ class Manifest:
 
     def close_pages(self, impression_ids: Sequence[str]) -> None:
         """Let some pages take no more events, as if they had never been; within a transaction."""
+        self._journal.settle()
         keys = ((identity("page", name),) for name in impression_ids)
         self._connection.executemany("DELETE FROM shown WHERE identity = ?", keys)
         self._connection.execute(
@@ -124,6 +125,7 @@ class Manifest:
 
     def close_days(self, before: str) -> None:
         """Let the pages of all days before one take no more events; within a transaction."""
+        self._journal.settle()
         self._connection.execute("DELETE FROM shown WHERE date < ?", (before,))
         self._connection.execute("DELETE FROM clicked WHERE date < ?", (before,))
 

@@ -12,6 +12,7 @@ from ranklift.events.journal import (
     FILE_NAME,
     ParquetFile,
     list_files,
+    rows_of,
     schema_version,
 )
 from ranklift.events.places import check_place
@@ -50,5 +51,5 @@ def read_snapshot(folder: Path, url: str = "") -> Snapshot:
             return Snapshot((), ())
         check_place(connection, url)
         files = list_files(connection)
-        rows = connection.execute("SELECT frame, date, body FROM rows ORDER BY seq")
-        return Snapshot(files, tuple(Row(*row) for row in rows))
+        blocks = connection.execute("SELECT frame, date, body FROM rows ORDER BY seq")
+        return Snapshot(files, tuple(row for block in blocks for row in rows_of(*block)))

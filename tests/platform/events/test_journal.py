@@ -66,9 +66,12 @@ def test_a_transaction_that_fails_leaves_nothing_and_blocks_nobody(journal: Jour
 
 
 def test_the_oldest_rows_come_in_chunks_of_bounded_size(journal: Journal) -> None:
-    append(journal, *"abcde")
+    for body in "abc":
+        append(journal, body)
+    append(journal, *"de")  # of one commit: a block that stays whole
     assert oldest(journal).rows == tuple(Row("documents", "2025-03-01", b) for b in "abcde")
     assert (oldest(journal, max_rows=2).first, oldest(journal, max_rows=2).last) == (1, 2)
+    assert (oldest(journal, max_rows=4).last, len(oldest(journal, max_rows=4).rows)) == (4, 5)
     assert len(oldest(journal, max_characters=3).rows) == 3
     up_to_two = journal.oldest(2, 100, 100)
     assert up_to_two is not None
