@@ -53,6 +53,13 @@ class Experiments(experiments_pb2_grpc.ExperimentServiceServicer):
             raise NotFound.of("name", "no such experiment")
         return experiments_pb2.StartExperimentResponse()
 
+    async def _absent(self, request: Any, context: Any) -> Any:
+        raise NotImplementedError
+
+    CreateExperiment = GetExperiment = ListExperiments = UpdateExperiment = _absent
+    RampExperiment = PauseExperiment = ConcludeExperiment = _absent
+    LookupAssignments = ListLayers = UpdateLayer = _absent
+
 
 def made(name: str, *roles: Role, **fields: Any) -> tuple[str, Token]:
     token_id, text, digest = new_secret()

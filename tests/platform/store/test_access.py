@@ -30,7 +30,7 @@ def test_a_token_is_known_by_its_hash_alone(registry: Registry) -> None:
     )
     found = find(secret, registry.tokens.valid(), datetime.now(UTC))
     assert found is not None
-    assert (found.name, found.roles) == ("shop", {Role.RANK, Role.EVENTS})
+    assert (found.name, found.roles) == ("shop", frozenset({Role.RANK, Role.EVENTS}))
     assert found.rate == Rate(10.0, 20.0)
     with registry.engine.connect() as connection:
         rows = connection.execute(text("SELECT * FROM tokens")).all()
