@@ -12,6 +12,7 @@ import grpc
 import pytest
 import trustme
 from grpc import aio
+from tests.system.certificates import Files
 
 import ranklift.inference.open_inference_pb2 as inference
 from ranklift.v1 import (
@@ -109,26 +110,6 @@ def blocking(hosted: Hosted, credentials: Credentials) -> str:
         except grpc.RpcError as error:
             return cast(grpc.Call, error).code().name
         return "ok"
-
-
-class Files:
-    """An authority, a server's certificate and a client's, in PEM files."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir()
-        authority = trustme.CA()
-        server, client = authority.issue_cert("127.0.0.1"), authority.issue_cert("client")
-        self.folder = folder
-        self.ca = str(folder / "ca.pem")
-        authority.cert_pem.write_to_path(self.ca)
-        self.certificate, self.key = self._write(server, "server")
-        self.client, self.client_key = self._write(client, "client")
-
-    def _write(self, leaf: trustme.LeafCert, name: str) -> tuple[str, str]:
-        certificate, key = self.folder / f"{name}.pem", self.folder / f"{name}.key"
-        leaf.cert_chain_pems[0].write_to_path(certificate)
-        leaf.private_key_pem.write_to_path(key)
-        return str(certificate), str(key)
 
 
 @pytest.fixture

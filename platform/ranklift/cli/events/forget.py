@@ -14,7 +14,7 @@ from ranklift.cli.output import out
 
 
 def forget(
-    unit: Annotated[str, typer.Argument(help="The id of a user or a session, as the shop knows it.")],
+    unit: Annotated[str, typer.Argument(help="The id of a user or a session, as it was sent.")],
     yes: Annotated[bool, typer.Option("--yes", help="Remove it; without, only count.")] = False,
     home: Home = None,
 ) -> None:
