@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import random
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -288,9 +286,6 @@ def page(findings: Findings, seed: int) -> str:
             *rows,
             "",
             *(f"- {fault}" for fault in findings.faults[:50]),
-            "---",
-            f"Command: `python -m tests.benchmarks.fuzz --seed {seed}`, "
-            f"{datetime.now(UTC).date()}, {os.cpu_count()} cores.",
         ]
     )
 

@@ -15,6 +15,7 @@ from grpc import aio
 
 from ranklift.v1.access import OPEN_PREFIX, changes, needed
 from ranklift.v1.errors import Forbidden, Overloaded, RequestError, Unauthenticated, Violation
+from ranklift.v1.handlers import with_behaviour
 from ranklift.v1.metadata import AUTHORIZATION
 from ranklift.v1.rate import Bucket, full, take
 from ranklift.v1.status import refusal_of
@@ -151,11 +152,7 @@ class Guard(aio.ServerInterceptor):
                 await _recorded(record, entry)
             return reply
 
-        return grpc.unary_unary_rpc_method_handler(
-            guarded,
-            request_deserializer=handler.request_deserializer,
-            response_serializer=handler.response_serializer,
-        )
+        return with_behaviour(handler, guarded)
 
     def _stream(
         self, handler: grpc.RpcMethodHandler[Any, Any], token: Token
@@ -172,11 +169,7 @@ class Guard(aio.ServerInterceptor):
             async for reply in inner(slowed(requests), context):
                 yield reply
 
-        return grpc.stream_stream_rpc_method_handler(
-            guarded,
-            request_deserializer=handler.request_deserializer,
-            response_serializer=handler.response_serializer,
-        )
+        return with_behaviour(handler, guarded)
 
     def _charge(self, token: Token, request: Any) -> None:
         seconds = self._take(token, request)
