@@ -60,11 +60,13 @@ class Guard(aio.ServerInterceptor):
         record: Callable[[AuditEntry], None] | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._tokens = tokens
         self._record = record
         self._clock = clock
+        self._sleep = sleep
         self._now = now
         self._buckets: dict[str, Bucket] = {}  # by token id
 
@@ -162,7 +164,7 @@ class Guard(aio.ServerInterceptor):
         async def slowed(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
             async for request in requests:
                 while (seconds := self._take(token, request)) > 0:
-                    await asyncio.sleep(seconds)
+                    await self._sleep(seconds)
                 yield request
 
         async def guarded(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
