@@ -8,20 +8,30 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
-import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import grpc
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 from grpc import aio
 from tests.benchmarks.fuzz_messages import mutated, on_the_wire, random_message
+from tests.benchmarks.fuzz_seeds import (
+    CHAMPION,
+    EVER,
+    OTHER,
+    TEACHER,
+    Names,
+    lasting,
+    rank_request,
+    seeds,
+)
 
 from ranklift.cli.composition import registry_of
 from ranklift.cli.logs import configure_logs
@@ -31,20 +41,22 @@ from ranklift.inference import open_inference_pb2 as inference
 from ranklift.rankers.base import Text
 from ranklift.rankers.bm25 import build_bm25
 from ranklift.settings import load_settings
-from ranklift.store.values import ModelRef
+from ranklift.store.values import Schedule
 from ranklift.v1 import events_pb2 as events
 from ranklift.v1 import experiments_pb2 as experiments
 from ranklift.v1 import lift_pb2 as lift
 from ranklift.v1 import models_pb2 as models
 from ranklift.v1 import ranking_pb2 as ranking
 from ranklift.v1 import retraining_pb2 as retraining
+from ranklift.v1.status import details_of
 
 FORBIDDEN = ("INTERNAL", "UNKNOWN", "DATA_LOSS")
-AT_ONCE = 8
+AT_ONCE = 16
 TIMEOUT_SECONDS = 20.0
 ON_GATEWAY = (ranking, events, experiments, lift, models, retraining)
 ON_RANKER = (ranking, models, inference)
-BM25 = ModelRef("bm25", "1")
+# Methods of a service that this server does not serve.
+NOT_SERVED = "UNIMPLEMENTED"
 
 
 @dataclass
@@ -59,38 +71,96 @@ class Findings:
     def calls(self) -> int:
         return sum(each.total() for each in self.statuses.values())
 
+    @property
+    def never_ok(self) -> list[str]:
+        """The methods that are served, and that no message made answer OK."""
+        return sorted(
+            name
+            for name, counts in self.statuses.items()
+            if not counts["OK"] and not counts[NOT_SERVED]
+        )
+
 
 def fuzz(seconds: float, seed: int, home: Path) -> Findings:
-    """Call for so long; the order of the messages depends on `seed` alone."""
+    """Call for so long; messages depend on `seed`, the names in them on what came before."""
     return asyncio.run(_run(seconds, seed, home))
 
 
 async def _run(seconds: float, seed: int, home: Path) -> Findings:
-    texts = [Text(f"d{i}", f"shoe {i}", f"red shoe number {i}") for i in range(5)]
-    with registry_of(load_settings(home=home)) as registry:
-        build_bm25(texts, home / "models" / "bm25" / "1")
-        register(registry, BM25, home / "models" / "bm25" / "1")
-        registry.models.set_champion(BM25, actor="fuzz", reason="")
+    uri, run_id = _prepared(home)
     at = {"address": "127.0.0.1:0", "threads": 1}
     findings = Findings()
-    began = time.monotonic()
-    async with ranker(load_settings(home=home, ranker=at), [str(BM25)]) as served:
+    loaded = [str(CHAMPION), str(OTHER)]
+    async with ranker(load_settings(home=home, ranker=at), loaded) as served:
         before = {"address": "127.0.0.1:0", "rankers": (served.address,)}
         async with (
             gateway(load_settings(home=home, gateway=before)) as hosted,
-            aio.insecure_channel(hosted.address) as to_gateway,
-            aio.insecure_channel(served.address) as to_ranker,
+            _Server("gateway", hosted.address) as split,
+            _Server("ranker", served.address) as ranks,
         ):
-            calls = [("gateway", to_gateway, m) for m in _methods(ON_GATEWAY)]
-            calls += [("ranker", to_ranker, m) for m in _methods(ON_RANKER)]
+            create = split.stub("ranklift.v1.ExperimentService", "CreateExperiment")
+            start = split.stub("ranklift.v1.ExperimentService", "StartExperiment")
+            for one in lasting():
+                created = experiments.CreateExperimentRequest(experiment=one)
+                await create(created.SerializeToString())
+                started = experiments.StartExperimentRequest(name=one.name)
+                await start(started.SerializeToString())
+            calls = [(split, method) for method in _methods(ON_GATEWAY)]
+            calls += [(ranks, method) for method in _methods(ON_RANKER)]
+            names = Names()
+            began = time.monotonic()
             async with asyncio.TaskGroup() as workers:
                 for i in range(AT_ONCE):
                     rng = random.Random(seed * 1_000 + i)
-                    workers.create_task(_work(calls, rng, began + seconds, findings))
-            await _loaded(to_ranker, home)
-            await _still_there(to_gateway, to_ranker)
-    findings.seconds = time.monotonic() - began
+                    known = seeds(names, rng, run_id, uri)
+                    workers.create_task(_work(calls, known, rng, began + seconds, findings))
+            findings.seconds = time.monotonic() - began
+            await _restored(split, ranks, uri)
     return findings
+
+
+def _prepared(home: Path) -> tuple[str, str]:
+    """Make a home with two versions of BM25 and a run of a schedule; return artefact and run id."""
+    folder = home / "models" / "bm25" / "1"
+    texts = [Text(f"d{i}", f"shoe {i}", f"red shoe number {i}") for i in range(5)]
+    build_bm25(texts, folder)
+    build_bm25(texts[:4], folder.with_name("2"))
+    build_bm25(texts[:3], folder.with_name("3"))
+    with registry_of(load_settings(home=home)) as registry:
+        register(registry, CHAMPION, folder)
+        register(registry, OTHER, folder.with_name("2"))
+        register(registry, TEACHER, folder.with_name("3"))
+        registry.models.set_champion(CHAMPION, actor="fuzz", reason="")
+        registry.schedules.put(
+            Schedule(name=EVER, student=CHAMPION.model, teacher=TEACHER.model, cron="0 3 * * *")
+        )
+        run_id = registry.runs.create(EVER).run_id
+    return str(folder), run_id
+
+
+class _Server:
+    """A server, and channels to it."""
+
+    def __init__(self, name: str, address: str) -> None:
+        self.name = name
+        self._channel = aio.insecure_channel(address)
+        # Blocking, for streams: when a server ends a stream while the asyncio client still writes,
+        # that client may tell INTERNAL instead of the status it got (grpc/grpc#36066).
+        self._blocking = grpc.insecure_channel(address)
+
+    async def __aenter__(self) -> _Server:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._channel.close()
+        self._blocking.close()
+
+    def stub(self, service: str, method: str) -> Callable[..., Awaitable[bytes]]:
+        return self._channel.unary_unary(f"/{service}/{method}")
+
+    async def streamed(self, path: str, messages: list[bytes], **options: Any) -> list[bytes]:
+        call: Callable[..., Iterable[bytes]] = self._blocking.stream_stream(path)
+        return await asyncio.to_thread(lambda: list(call(iter(messages), **options)))
 
 
 def _methods(files: Sequence[Any]) -> list[MethodDescriptor]:
@@ -103,48 +173,44 @@ def _methods(files: Sequence[Any]) -> list[MethodDescriptor]:
 
 
 async def _work(
-    calls: Sequence[tuple[str, aio.Channel, MethodDescriptor]],
+    calls: Sequence[tuple[_Server, MethodDescriptor]],
+    seeds: Mapping[str, Callable[[], Message]],
     rng: random.Random,
     ends: float,
     findings: Findings,
 ) -> None:
-    seeds = _seeds()
     while time.monotonic() < ends:
-        server, channel, method = rng.choice(calls)
-        known = seeds.get(method.full_name)
+        server, method = rng.choice(calls)
         message = (
-            mutated(known, rng)
-            if known is not None and rng.random() < 0.7
+            mutated(seeds[method.full_name](), rng)
+            if rng.random() < 0.7
             else random_message(method.input_type, rng)
         )
         data = on_the_wire(message.SerializeToString(), rng)
-        status, details = await _call(channel, method, data, rng)
-        findings.statuses.setdefault(f"{server} {method.full_name}", Counter())[status] += 1
+        status, details = await _call(server, method, data, rng)
+        name = f"{server.name} {method.full_name}"
+        findings.statuses.setdefault(name, Counter())[status] += 1
         if status in FORBIDDEN:
-            findings.faults.append(
-                f"{server} {method.full_name}: {status} {details}: {data!r:.600}"
-            )
+            findings.faults.append(f"{name}: {status} {details}: {data!r:.600}")
 
 
 async def _call(
-    channel: aio.Channel, method: MethodDescriptor, data: bytes, rng: random.Random
+    server: _Server, method: MethodDescriptor, data: bytes, rng: random.Random
 ) -> tuple[str, str]:
     assert method.containing_service is not None
-    path = f"/{method.containing_service.full_name}/{method.name}"
+    service = method.containing_service.full_name
     reply_class = GetMessageClass(method.output_type)
-    told = _metadata(rng)
+    options = {"timeout": TIMEOUT_SECONDS, "metadata": _metadata(rng)}
     try:
         if method.client_streaming:
-            stream = channel.stream_stream(path)(
-                [data] * rng.choice((1, 2, 5)), timeout=TIMEOUT_SECONDS, metadata=told
-            )
-            async for reply in stream:
-                reply_class.FromString(reply)
+            messages = [data] * rng.choice((1, 2, 5))
+            replies = await server.streamed(f"/{service}/{method.name}", messages, **options)
         else:
-            reply = await channel.unary_unary(path)(data, timeout=TIMEOUT_SECONDS, metadata=told)
+            replies = [await server.stub(service, method.name)(data, **options)]
+        for reply in replies:
             reply_class.FromString(reply)
-    except aio.AioRpcError as error:
-        return error.code().name, error.details() or ""
+    except grpc.RpcError as error:  # of both kinds of channel
+        return cast(grpc.Call, error).code().name, details_of(error)
     except DecodeError as error:
         return "UNKNOWN", f"the reply cannot be read: {error}"
     return "OK", ""
@@ -163,80 +229,36 @@ def _metadata(rng: random.Random) -> tuple[tuple[str, str | bytes], ...]:
     )
 
 
-async def _loaded(to_ranker: aio.Channel, home: Path) -> None:
-    """Load BM25 again, which a message may have unloaded, and wait until the gateway knows."""
-    load = to_ranker.unary_unary("/ranklift.v1.ModelService/LoadModelVersion")
-    uri = str(home / "models" / "bm25" / "1")
-    request = models.LoadModelVersionRequest(model="bm25", version="1", uri=uri)
-    await load(request.SerializeToString(), timeout=TIMEOUT_SECONDS)
-    await asyncio.sleep(2.0)  # gateways ask rankers once a second
+async def _restored(split: _Server, ranks: _Server, uri: str) -> None:
+    """Make good what a message may have unloaded or dethroned, and see both servers rank.
+
+    Raises:
+        AssertionError: one of them still does not rank within `TIMEOUT_SECONDS`.
+    """
+    service = "ranklift.v1.ModelService"
+    version = {"model": CHAMPION.model, "version": CHAMPION.version}
+    load = models.LoadModelVersionRequest(uri=uri, **version)
+    await ranks.stub(service, "LoadModelVersion")(load.SerializeToString())
+    champion = models.SetChampionRequest(actor="fuzz", **version)
+    await split.stub(service, "SetChampion")(champion.SerializeToString())
+    for server in (split, ranks):
+        ends = time.monotonic() + TIMEOUT_SECONDS
+        # A gateway asks its rankers once a second what they have loaded.
+        while (fault := await _not_ranking(server)) and time.monotonic() < ends:
+            await asyncio.sleep(0.05)
+        if fault:
+            raise AssertionError(f"the {server.name} no longer ranks: {fault}")
 
 
-async def _still_there(*channels: aio.Channel) -> None:
-    """Raise unless both servers rank as if nothing had been."""
-    for channel in channels:
-        rank = channel.unary_unary("/ranklift.v1.RankingService/Rank")
-        reply = ranking.RankResponse.FromString(
-            await rank(_rank().SerializeToString(), timeout=TIMEOUT_SECONDS)
-        )
-        if len(reply.results) != 2:
-            raise AssertionError(f"a server no longer ranks: {reply}")
-
-
-def _rank() -> ranking.RankRequest:
-    documents = [ranking.Document(id=f"d{i}", title="shoe", text="a red shoe") for i in range(2)]
-    return ranking.RankRequest(
-        query="red shoe",
-        documents=documents,
-        user_id="ann",
-        request_id="i1",
-        attributes={"country": "de"},
-    )
-
-
-def _seeds() -> Mapping[str, Message]:
-    """Return a good message of the methods that go deep, by full name."""
-    arms = [
-        experiments.Arm(name=name, share=0.5, model=ranking.ModelSelector(name="bm25", version="1"))
-        for name in ("control", "treatment")
-    ]
-    experiment = experiments.Experiment(
-        name="name-1", arms=arms, control="control", unit=experiments.UNIT_USER,
-        traffic_share=1.0, layer="default", owner="fuzz", primary_metric="user_ctr",
-    )  # fmt: skip
-    click = events.Click(impression_id="i1", document_id="d0")
-    click.click_time.GetCurrentTime()
-    named = {"name": "name-1", "actor": "fuzz", "reason": "fuzz"}
-    model = {"model": "bm25", "version": "1"}
-    v1 = "ranklift.v1."
-    return {
-        v1 + "RankingService.Rank": _rank(),
-        v1 + "EventService.RecordEvents": events.RecordEventsRequest(
-            events=[events.Event(event_id="e1", click=click)]
-        ),
-        v1 + "EventService.StreamEvents": events.StreamEventsRequest(
-            events=[events.Event(event_id="e2", click=click)]
-        ),
-        v1 + "ExperimentService.CreateExperiment": experiments.CreateExperimentRequest(
-            experiment=experiment, actor="fuzz"
-        ),
-        v1 + "ExperimentService.GetExperiment": experiments.GetExperimentRequest(name="name-1"),
-        v1 + "ExperimentService.ListExperiments": experiments.ListExperimentsRequest(page_size=5),
-        v1 + "ExperimentService.StartExperiment": experiments.StartExperimentRequest(**named),
-        v1 + "ExperimentService.PauseExperiment": experiments.PauseExperimentRequest(**named),
-        v1 + "ExperimentService.LookupAssignments": experiments.LookupAssignmentsRequest(
-            user_id="ann"
-        ),
-        v1 + "LiftService.GetLiftReport": lift.GetLiftReportRequest(experiment="name-1"),
-        v1 + "ModelService.GetModelVersion": models.GetModelVersionRequest(**model),
-        v1 + "ModelService.ListModelVersions": models.ListModelVersionsRequest(model="bm25"),
-        "inference.GRPCInferenceService.ModelReady": inference.ModelReadyRequest(
-            name="bm25", version="1"
-        ),
-        "inference.GRPCInferenceService.ModelMetadata": inference.ModelMetadataRequest(
-            name="bm25", version="1"
-        ),
-    }
+async def _not_ranking(server: _Server) -> str:
+    """Return why `server` does not rank, "" when it does."""
+    rank = server.stub("ranklift.v1.RankingService", "Rank")
+    try:
+        data = await rank(rank_request().SerializeToString(), timeout=TIMEOUT_SECONDS)
+    except aio.AioRpcError as error:
+        return f"{error.code().name} {error.details()}"
+    reply = ranking.RankResponse.FromString(data)
+    return "" if len(reply.results) == 2 else f"a reply of {len(reply.results)} documents"
 
 
 def page(findings: Findings, seed: int) -> str:
@@ -257,7 +279,7 @@ def page(findings: Findings, seed: int) -> str:
             "",
             "Messages are made from the descriptors (extreme numbers, NaN, unknown enum values,",
             "long lists), or are good ones with up to three changes; one in five is damaged on the",
-            "wire. A method without an OK has no good message to begin with, or is not served.",
+            "wire. UNIMPLEMENTED are the methods of a service that a ranker leaves to the gateway.",
             "",
             "| server and method | calls | OK | other statuses |",
             "|---|---|---|---|",
@@ -272,27 +294,25 @@ def measure(seconds: float = 300.0, seed: int = 1) -> str:
     """Fuzz for five minutes and return the page.
 
     Raises:
-        AssertionError: a call ended as none may.
+        AssertionError: a call ended as none may, or a method that is served never as OK.
     """
     with tempfile.TemporaryDirectory() as folder:
         findings = fuzz(seconds, seed, Path(folder) / "home")
-    if findings.faults:
-        print(page(findings, seed))
-        raise AssertionError(f"{len(findings.faults)} calls ended as none may")
-    return page(findings, seed)
+    made = page(findings, seed)
+    if findings.faults or findings.never_ok:
+        print(made)
+        raise AssertionError(f"{len(findings.faults)} faults; never OK: {findings.never_ok}")
+    return made
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=300.0)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     configure_logs()
-    with tempfile.TemporaryDirectory() as folder:
-        findings = fuzz(given.seconds, given.seed, Path(folder) / "home")
-    print(page(findings, given.seed))
-    return 1 if findings.faults else 0
+    print(measure(given.seconds, given.seed))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -79,7 +79,7 @@ def _scalar(field: FieldDescriptor, rng: random.Random) -> Any:
         return rng.choice((*FLOATS, rng.random()))
     if kind == F.CPPTYPE_BOOL:
         return rng.random() < 0.5
-    if kind == F.CPPTYPE_ENUM:
+    if field.enum_type is not None:
         return rng.choice((*(v.number for v in field.enum_type.values), 99, -1, 2**31 - 1))
     if field.type == F.TYPE_BYTES:
         return rng.randbytes(rng.choice((0, 1, 4, 100)))

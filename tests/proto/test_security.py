@@ -12,10 +12,12 @@ import grpc
 import pytest
 import trustme
 from grpc import aio
+from tests.system.certificates import Files
 
 import ranklift.inference.open_inference_pb2 as inference
 from ranklift.v1 import (
     events_pb2,
+    events_pb2_grpc,
     experiments_pb2,
     experiments_pb2_grpc,
     lift_pb2,
@@ -52,6 +54,13 @@ class Experiments(experiments_pb2_grpc.ExperimentServiceServicer):
         if request.name == "absent":
             raise NotFound.of("name", "no such experiment")
         return experiments_pb2.StartExperimentResponse()
+
+    async def _absent(self, request: Any, context: Any) -> Any:
+        raise NotImplementedError
+
+    CreateExperiment = GetExperiment = ListExperiments = UpdateExperiment = _absent
+    RampExperiment = PauseExperiment = ConcludeExperiment = _absent
+    LookupAssignments = ListLayers = UpdateLayer = _absent
 
 
 def made(name: str, *roles: Role, **fields: Any) -> tuple[str, Token]:
@@ -102,26 +111,6 @@ def blocking(hosted: Hosted, credentials: Credentials) -> str:
         except grpc.RpcError as error:
             return cast(grpc.Call, error).code().name
         return "ok"
-
-
-class Files:
-    """An authority, a server's certificate and a client's, in PEM files."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir()
-        authority = trustme.CA()
-        server, client = authority.issue_cert("127.0.0.1"), authority.issue_cert("client")
-        self.folder = folder
-        self.ca = str(folder / "ca.pem")
-        authority.cert_pem.write_to_path(self.ca)
-        self.certificate, self.key = self._write(server, "server")
-        self.client, self.client_key = self._write(client, "client")
-
-    def _write(self, leaf: trustme.LeafCert, name: str) -> tuple[str, str]:
-        certificate, key = self.folder / f"{name}.pem", self.folder / f"{name}.key"
-        leaf.cert_chain_pems[0].write_to_path(certificate)
-        leaf.private_key_pem.write_to_path(key)
-        return str(certificate), str(key)
 
 
 @pytest.fixture
@@ -289,6 +278,50 @@ def test_a_call_above_the_rate_is_told_when_to_come_back() -> None:
         assert trailers["grpc-retry-pushback-ms"] == "1000"
 
     served(Security(guard=guard), use)
+
+
+def test_a_stream_above_the_rate_is_read_more_slowly_and_loses_nothing() -> None:
+    text, token = made("tracker", Role.EVENTS, rate=Rate(per_second=10.0, burst=20.0))
+    clock = [0.0]
+    read: list[tuple[int, float]] = []
+
+    async def sleep(seconds: float) -> None:
+        clock[0] += seconds
+
+    class Events(events_pb2_grpc.EventServiceServicer):
+        async def RecordEvents(self, request: Any, context: Any) -> Any:  # noqa: N802
+            raise NotImplementedError
+
+        async def StreamEvents(self, request_iterator: Any, context: Any) -> Any:  # noqa: N802
+            async for request in request_iterator:
+                read.append((len(request.events), clock[0]))
+                yield events_pb2.StreamEventsResponse(recorded_count=len(request.events))
+
+    guard = Guard(
+        lambda: {token.token_id: token}, clock=lambda: clock[0], sleep=sleep, now=lambda: NOW
+    )
+    batches = [
+        events_pb2.StreamEventsRequest(events=[events_pb2.Event()] * size) for size in (20, 10, 30)
+    ]
+
+    async def run() -> None:
+        services = {
+            "ranklift.v1.EventService": lambda server: (
+                events_pb2_grpc.add_EventServiceServicer_to_server(Events(), server)
+            )
+        }
+        hosted = await host("127.0.0.1:0", services, security=Security(guard=guard))
+        async with Credentials(token=text).aio_channel(hosted.address) as channel:
+            stub = cast(Any, events_pb2_grpc.EventServiceStub(channel))
+            replies = [reply.recorded_count async for reply in stub.StreamEvents(batches)]
+        await hosted.stop(0)
+        assert replies == [20, 10, 30]
+
+    asyncio.run(run())
+    # A full bucket lets the first through; ten more take a second. Thirty are more than a bucket
+    # holds: they wait until it is full, two seconds.
+    assert [size for size, _ in read] == [20, 10, 30]
+    assert [at for _, at in read] == pytest.approx([0.0, 1.0, 3.0])
 
 
 def test_changes_are_recorded_with_who_and_what_came_of_them() -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import pickle
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from ranklift.rankers.artefacts import (
     Manifest,
     digest_of,
     load_ranker,
+    load_version,
     new_artefact,
     read_manifest,
 )
@@ -125,6 +127,34 @@ def test_a_broken_file_is_refused_in_one_line(
         load_ranker(tmp_path / "copy")
     assert "copy" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+class Trap:
+    """Touches a file when it is read from a pickle."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self._path,)
+
+
+@pytest.mark.parametrize("alone", [True, False])
+@pytest.mark.parametrize("kind", ["encoder", "bm25"])
+def test_a_planted_pickle_is_refused_and_never_read(
+    tmp_path: Path, artefacts: dict[str, Path], kind: str, alone: bool
+) -> None:
+    shutil.copytree(artefacts[kind], tmp_path / "copy")
+    planted, sprung = tmp_path / "copy" / "pytorch_model.bin", tmp_path / "sprung"
+    planted.write_bytes(pickle.dumps(Trap(sprung)))
+    if alone:
+        (tmp_path / "copy" / "model.safetensors").unlink(missing_ok=True)
+    with pytest.raises(InvalidRequest, match=r"holds pytorch_model\.bin: .*") as caught:
+        load_version(tmp_path / "copy")
+    assert "\n" not in str(caught.value)
+    assert not sprung.exists()
+    pickle.loads(planted.read_bytes())  # noqa: S301 - ours, and the trap does work
+    assert sprung.exists()
 
 
 def test_weights_without_a_scoring_head_are_refused(

@@ -245,6 +245,8 @@ def test_versions_that_cannot_be_loaded_are_refused(
         )
         assert code is grpc.StatusCode.INVALID_ARGUMENT
         assert [violation.field for violation in found] == ["version", "uri"]
+        # As long as the registry allows, and no longer.
+        assert await refusal(folder, version="x" * 65) is grpc.StatusCode.INVALID_ARGUMENT
         assert (await client.ranking.Rank(select("a"))).model.version == "1"
 
     serving([VersionToLoad("a", "1", artefacts["bm25"])], story)

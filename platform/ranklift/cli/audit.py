@@ -16,8 +16,7 @@ from ranklift.cli.options import Home
 from ranklift.cli.output import complain, out
 from ranklift.v1.errors import InvalidRequest, RequestError
 
-# Commands that change the registry or the log, and the parameter that names what they change. A
-# unit that is forgotten is not named: the audit log would remember it.
+# Commands that change the registry or the log, and the parameter that names what they change.
 CHANGES: dict[str, str] = {
     "experiment apply": "file",
     "experiment start": "name",
@@ -25,26 +24,34 @@ CHANGES: dict[str, str] = {
     "experiment stop": "name",
     "experiment ramp": "name",
     "experiment update": "name",
-    "experiment edit": "name",
     "layer set": "name",
     "token create": "name",
     "token revoke": "name",
     "retrain run": "schedule",
-    "train bm25": "model",
-    "train distil": "student",
-    "train cascade": "model",
-    "train convert": "source",
+    "retrain execute": "run_id",
+    "train bm25": "name",
+    "train sft": "name",
+    "train distil": "name",
+    "train cascade": "name",
+    "train convert": "version",
     "forecast make": "experiment",
-    "events forget": "",
     "events import": "source",
+}
+# Those that change all of something. A unit that is forgotten is not named: the audit log would
+# remember it.
+CHANGES_ALL: dict[str, str] = {
+    "events forget": "events",
+    "events retain": "events",
+    "events compact": "events",
+    "ramp step": "ramps",
+    "db upgrade": "registry",
 }
 READS = frozenset(
     {
         "demo", "report", "lift", "power", "simulate", "evaluate", "audit", "bench rank",
         "serve all", "serve gateway", "serve ranker", "serve scheduler",
         "experiment list", "experiment show", "experiment schema", "layer list", "token list",
-        "forecast list", "train cpt", "train sft", "retrain execute", "retrain list", "db upgrade",
-        "events compact", "events export", "events retain",
+        "ramp status", "forecast list", "train cpt", "retrain list", "events export",
     }
 )  # fmt: skip
 
@@ -53,7 +60,7 @@ def audited(command: Any, path: str = "") -> Any:
     """Have every command of a Click tree that changes something recorded, and return the tree."""
     for name, each in getattr(command, "commands", {}).items():
         audited(each, f"{path} {name}".strip())
-    if path in CHANGES and command.callback is not None:
+    if (path in CHANGES or path in CHANGES_ALL) and command.callback is not None:
         command.callback = _recorded(command.callback, path)
     return command
 
@@ -88,7 +95,7 @@ def _record(path: str, given: dict[str, Any], outcome: str) -> None:
         actor=LOCAL,
         claimed=str(given.get("actor") or _user()),
         method=f"ranklift {path}",
-        resource=str(given.get(CHANGES[path], "") or ""),
+        resource=CHANGES_ALL.get(path) or str(given.get(CHANGES[path]) or ""),
         outcome=outcome[:MAX_OUTCOME],
     )
     try:

@@ -129,13 +129,19 @@ def _measured(
     Raises:
         Unreachable: a server does not answer; no load was put on any.
     """
+    from ranklift.cli.protection import credentials_of
     from ranklift.rankers.bench.endpoints import connect
+    from ranklift.settings import load_settings
+
+    credentials = credentials_of(load_settings())
 
     async def run() -> tuple[dict[str, list[Window]], Peak | None, float]:
         from ranklift.rankers.bench.rounds import alternate
 
         async with AsyncExitStack() as stack:
-            endpoints = {str(each): await connect(stack, each, questions) for each in addresses}
+            endpoints = {
+                str(each): await connect(stack, each, questions, credentials) for each in addresses
+            }
             # The machine is idle now: the servers are up and nobody asks.
             found = _peak() if peak else None
             progress = stack.enter_context(bar("windows of load"))

@@ -17,6 +17,7 @@ from typing import Protocol
 import grpc
 from grpc_health.v1 import health_pb2
 
+from ranklift.v1.credentials import IN_THE_CLEAR, Credentials
 from ranklift.v1.errors import Unreachable
 
 STOP_SECONDS = 10.0
@@ -94,14 +95,19 @@ def free_address() -> str:
         return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
-def wait_until_serving(child: Child, address: str, timeout_seconds: float = 90.0) -> None:
+def wait_until_serving(
+    child: Child,
+    address: str,
+    timeout_seconds: float = 90.0,
+    credentials: Credentials = IN_THE_CLEAR,
+) -> None:
     """Return when the server at `address` says that it is healthy.
 
     Raises:
         Unreachable: the process ended, or was not healthy in time.
     """
     deadline = time.monotonic() + timeout_seconds
-    with grpc.insecure_channel(address) as channel:
+    with credentials.channel(address) as channel:
         check = channel.unary_unary(
             "/grpc.health.v1.Health/Check",
             request_serializer=health_pb2.HealthCheckRequest.SerializeToString,

@@ -11,6 +11,7 @@ import grpc
 from grpc import aio
 
 from ranklift.v1.errors import Unreachable
+from ranklift.v1.handlers import with_behaviour
 
 HEALTH = "/grpc.health.v1.Health/"
 QUIET_SECONDS = 0.1
@@ -67,8 +68,4 @@ class Draining(aio.ServerInterceptor):
                 self._under_way -= 1
                 self._touched = time.monotonic()
 
-        return grpc.unary_unary_rpc_method_handler(
-            counted,
-            request_deserializer=handler.request_deserializer,
-            response_serializer=handler.response_serializer,
-        )
+        return with_behaviour(handler, counted)

@@ -15,6 +15,7 @@ from grpc import aio
 
 from ranklift.v1.access import OPEN_PREFIX, changes, needed
 from ranklift.v1.errors import Forbidden, Overloaded, RequestError, Unauthenticated, Violation
+from ranklift.v1.handlers import with_behaviour
 from ranklift.v1.metadata import AUTHORIZATION
 from ranklift.v1.rate import Bucket, full, take
 from ranklift.v1.status import refusal_of
@@ -59,11 +60,13 @@ class Guard(aio.ServerInterceptor):
         record: Callable[[AuditEntry], None] | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._tokens = tokens
         self._record = record
         self._clock = clock
+        self._sleep = sleep
         self._now = now
         self._buckets: dict[str, Bucket] = {}  # by token id
 
@@ -151,11 +154,7 @@ class Guard(aio.ServerInterceptor):
                 await _recorded(record, entry)
             return reply
 
-        return grpc.unary_unary_rpc_method_handler(
-            guarded,
-            request_deserializer=handler.request_deserializer,
-            response_serializer=handler.response_serializer,
-        )
+        return with_behaviour(handler, guarded)
 
     def _stream(
         self, handler: grpc.RpcMethodHandler[Any, Any], token: Token
@@ -165,18 +164,14 @@ class Guard(aio.ServerInterceptor):
         async def slowed(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
             async for request in requests:
                 while (seconds := self._take(token, request)) > 0:
-                    await asyncio.sleep(seconds)
+                    await self._sleep(seconds)
                 yield request
 
         async def guarded(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
             async for reply in inner(slowed(requests), context):
                 yield reply
 
-        return grpc.stream_stream_rpc_method_handler(
-            guarded,
-            request_deserializer=handler.request_deserializer,
-            response_serializer=handler.response_serializer,
-        )
+        return with_behaviour(handler, guarded)
 
     def _charge(self, token: Token, request: Any) -> None:
         seconds = self._take(token, request)

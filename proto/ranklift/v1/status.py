@@ -22,6 +22,7 @@ from grpc import aio
 from grpc_status import rpc_status
 
 from ranklift.v1.errors import InvalidRequest, Overloaded, RequestError, Violation
+from ranklift.v1.handlers import with_behaviour
 
 # A status travels in a trailer, and gRPC refuses trailers above 8 KB; binary ones grow by a third
 # on their way.
@@ -109,6 +110,7 @@ def details_of(error: grpc.RpcError) -> str:
 
 def _read(deserialize: Callable[[bytes], Any] | None, message: bytes) -> Any:
     try:
+        # gRPC itself would call a bad message UNKNOWN.
         return deserialize(message) if deserialize else message
     except DecodeError as error:
         raise InvalidRequest.of(
@@ -149,11 +151,7 @@ class StatusInterceptor(aio.ServerInterceptor):
                 except Exception as error:
                     await _abort(error, method, context)
 
-            return grpc.stream_stream_rpc_method_handler(
-                guarded_stream,
-                request_deserializer=None,  # as below
-                response_serializer=handler.response_serializer,
-            )
+            return with_behaviour(handler, guarded_stream, raw=True)
         if handler.unary_unary is None:
             return handler
         inner: Any = handler.unary_unary
@@ -164,11 +162,7 @@ class StatusInterceptor(aio.ServerInterceptor):
             except Exception as error:
                 await _abort(error, method, context)
 
-        return grpc.unary_unary_rpc_method_handler(
-            guarded,
-            request_deserializer=None,  # done above: gRPC would call a bad message UNKNOWN
-            response_serializer=handler.response_serializer,
-        )
+        return with_behaviour(handler, guarded, raw=True)
 
 
 async def _abort(error: Exception, method: str, context: aio.ServicerContext[Any, Any]) -> NoReturn:

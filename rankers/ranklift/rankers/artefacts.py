@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 MANIFEST = "ranklift.json"
 MODEL_FILES = ("config.json", "model.safetensors", "tokenizer.json")
 CHUNK_BYTES = 1 << 20
+# Pickles, as other tools name them. To read one is to run what it says.
+PICKLES = frozenset({".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth"})
 
 Option: TypeAlias = str | int | float | bool | None
 
@@ -213,6 +215,13 @@ def load_ranker(folder: Path, *, token_cache_tokens: int = 0) -> Ranker[Any]:
 
 
 def _load(folder: Path, manifest: Manifest, token_cache_tokens: int) -> Ranker[Any]:
+    pickles = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in PICKLES)
+    if pickles:
+        raise InvalidRequest.of(
+            "uri",
+            f'"{folder}" holds {", ".join(pickles)}: a pickle can run code, and none is read; '
+            "make the model version again, with safetensors alone",
+        )
     if manifest.kind == "bm25":
         from ranklift.rankers.bm25 import load_bm25
 

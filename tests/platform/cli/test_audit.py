@@ -12,21 +12,29 @@ import pytest
 import typer
 
 from ranklift.cli import command, main
-from ranklift.cli.audit import CHANGES, READS
+from ranklift.cli.audit import CHANGES, CHANGES_ALL, READS
 
 
-def commands(command: Any, path: str = "") -> Iterator[str]:
+def commands(command: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     inner = getattr(command, "commands", {})
     for name, each in inner.items():
         yield from commands(each, f"{path} {name}".strip())
     if not inner:
-        yield path
+        yield path, command
 
 
 def test_every_command_is_known_to_change_something_or_not() -> None:
-    known = READS | set(CHANGES)
-    there = set(commands(typer.main.get_command(command())))
-    assert {path for path in there if path not in known} == set()
+    known = [*READS, *CHANGES, *CHANGES_ALL]
+    assert sorted(known) == sorted(path for path, _ in commands(typer.main.get_command(command())))
+
+
+def test_every_change_names_what_it_changes() -> None:
+    found = dict(commands(typer.main.get_command(command())))
+    for path, parameter in CHANGES.items():
+        # A parameter that has to be given, or that is something when it is not.
+        [there] = [one for one in found[path].params if one.name == parameter]
+        assert there.required or there.default, path
+    assert all(CHANGES_ALL.values())
 
 
 def test_what_the_command_line_changed_is_recorded(

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import text
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import inspect, text
 from sqlalchemy.exc import DBAPIError
 
-from ranklift.store.registry import Registry
+from ranklift.store.database import check_schema, open_engine, upgrade
+from ranklift.store.registry import Registry, open_registry
 from ranklift.store.token_poller import TokenPoller
 from ranklift.v1.access import Role
 from ranklift.v1.errors import AlreadyExists, InvalidRequest, NotFound, NotReady
@@ -30,7 +34,7 @@ def test_a_token_is_known_by_its_hash_alone(registry: Registry) -> None:
     )
     found = find(secret, registry.tokens.valid(), datetime.now(UTC))
     assert found is not None
-    assert (found.name, found.roles) == ("shop", {Role.RANK, Role.EVENTS})
+    assert (found.name, found.roles) == ("shop", frozenset({Role.RANK, Role.EVENTS}))
     assert found.rate == Rate(10.0, 20.0)
     with registry.engine.connect() as connection:
         rows = connection.execute(text("SELECT * FROM tokens")).all()
@@ -101,3 +105,31 @@ def test_a_poller_learns_of_revocations_and_outlives_the_registry(registry: Regi
                 connection.execute(text("ALTER TABLE hidden RENAME TO tokens"))
 
     asyncio.run(act())
+
+
+def migrate(url: str, step: Callable[[Config, str], None], revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", "ranklift.migrations:")
+    engine = open_engine(url)
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        step(config, revision)
+    engine.dispose()
+
+
+def test_the_step_to_0006_can_be_taken_back_and_again(empty_url: str) -> None:
+    upgrade(empty_url)
+    migrate(empty_url, command.downgrade, "0005")
+    engine = open_engine(empty_url)
+    assert not {"tokens", "audit_entries"} & set(inspect(engine).get_table_names())
+    with pytest.raises(NotReady):
+        check_schema(engine)
+    engine.dispose()
+    upgrade(empty_url)
+    registry = open_registry(empty_url)
+    assert registry.tokens.create("shop", [Role.RANK]).startswith("rl_")
+    registry.audit.record(AuditEntry(NOW, "local", "", "ranklift layer set", "default", "ok"))
+    with pytest.raises(DBAPIError), registry.engine.begin() as connection:
+        connection.execute(text("DELETE FROM audit_entries"))
+    assert len(registry.audit.list()) == 1
+    registry.close()

@@ -10,19 +10,25 @@ from ranklift.rankers.bench.addresses import Address
 from ranklift.rankers.bench.grpc_endpoint import grpc_endpoint
 from ranklift.rankers.bench.load import TIMEOUT_SECONDS, Endpoint
 from ranklift.rankers.bench.questions import Question
+from ranklift.v1.credentials import IN_THE_CLEAR, Credentials
 from ranklift.v1.errors import Unreachable
 
 
 async def connect(
-    stack: AsyncExitStack, address: Address, questions: Sequence[Question]
+    stack: AsyncExitStack,
+    address: Address,
+    questions: Sequence[Question],
+    credentials: Credentials = IN_THE_CLEAR,
 ) -> Endpoint:
     """Return the endpoint at `address`, which has answered the first question; `stack` closes it.
+
+    `credentials` are for gRPC.
 
     Raises:
         Unreachable: it did not answer as a server that ranks.
     """
     if address.scheme == "grpc":
-        endpoint = await stack.enter_async_context(grpc_endpoint(address, questions))
+        endpoint = await stack.enter_async_context(grpc_endpoint(address, questions, credentials))
         return await _answering(address, [endpoint])
     # Whoever does not use HTTP needs no client for it.
     from ranklift.rankers.bench.rest_endpoint import Form, rest_endpoint

@@ -13,6 +13,7 @@ from ranklift.v1 import models_pb2_grpc
 from ranklift.v1.errors import InvalidRequest, Violation
 
 MODEL_SERVICE = models.DESCRIPTOR.services_by_name["ModelService"].full_name
+MAX_NAME_CHARS = 64  # as the registry's
 
 
 class RankerModels(models_pb2_grpc.ModelServiceServicer):
@@ -29,6 +30,7 @@ class RankerModels(models_pb2_grpc.ModelServiceServicer):
         ],
     ) -> models.LoadModelVersionResponse:
         _require(model=request.model, version=request.version, uri=request.uri)
+        _check_length(model=request.model, version=request.version)
         loaded = await self._versions.load(
             VersionToLoad(request.model, request.version, Path(request.uri), request.digest)
         )
@@ -101,3 +103,14 @@ def _require(**fields: str) -> None:
     ]
     if missing:
         raise InvalidRequest(missing)
+
+
+def _check_length(**names: str) -> None:
+    """Refuse names that every reply, metric and line of the log would have to carry."""
+    refuse = [
+        Violation(field, f"has {len(name)} characters, must have at most {MAX_NAME_CHARS}")
+        for field, name in names.items()
+        if len(name) > MAX_NAME_CHARS
+    ]
+    if refuse:
+        raise InvalidRequest(refuse)
