@@ -54,7 +54,7 @@ def command() -> typer.Typer:
     app.command("power")(power)
     app.command("simulate")(simulate_command)
     app.command("evaluate")(evaluate_command)
-    app.command("audit")(audit_command)
+    app.command("audit", epilog="Example: ranklift audit --since 2026-03-01")(audit_command)
     app.add_typer(serve.app, name="serve")
     app.add_typer(experiment.app, name="experiment")
     app.add_typer(layer.app, name="layer")
