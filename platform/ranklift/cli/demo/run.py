@@ -74,6 +74,8 @@ def run_demo(*, quick: bool, seed: int, folder: Path | None, home: Path) -> None
             "RANKLIFT_RANKER__THREADS": "1",
             # The report is read from another process the moment after the last page.
             "RANKLIFT_EVENTS__DURABILITY": "strict",
+            # The registry has none, and all is on loopback.
+            "RANKLIFT_SECURITY__TOKENS": "off",
             # Nobody waits for days here.
             "RANKLIFT_RETRAIN__RAMP": "[]",
             "RANKLIFT_RETRAIN__STEPS": str(school.training.retrain_steps),
