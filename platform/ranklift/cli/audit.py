@@ -44,7 +44,7 @@ READS = frozenset(
         "serve all", "serve gateway", "serve ranker", "serve scheduler",
         "experiment list", "experiment show", "experiment schema", "layer list", "token list",
         "forecast list", "train cpt", "train sft", "retrain execute", "retrain list", "db upgrade",
-        "events compact", "events export", "events retain",
+        "events compact", "events export", "events retain", "events status", "events quarantine",
     }
 )  # fmt: skip
 
