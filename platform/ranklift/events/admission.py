@@ -46,7 +46,7 @@ from ranklift.events.rows import (
     page_row,
     quarantine_row,
 )
-from ranklift.events.rules import MAX_CLICKS_OF_PAGE, Rule, earliest_click, latest_click
+from ranklift.events.rules import MAX_CLICKS_OF_PAGE, REFUSALS, Rule, earliest_click, latest_click
 from ranklift.events.values import Click, Document, Dwell, Page
 from ranklift.v1.errors import InvalidRequest, NotFound, Violation
 from ranklift.v1.requests import Texts
@@ -239,16 +239,14 @@ class _Batch:
 
     def counts(self, refused: bool) -> Counter[str]:
         """Return the events by rule; of a refused call, the good ones are refused with others."""
-        bad = {Rule.UNKNOWN_PAGE, Rule.UNKNOWN_CLICK, Rule.NOT_SHOWN, Rule.MALFORMED}
-        counts = Counter({rule: n for rule, n in self.rules.items() if rule in bad})
-        if self.duplicates:
-            counts[Rule.DUPLICATE] = self.duplicates
+        counts = Counter({Rule.DUPLICATE: self.duplicates}) + self.rules
+        marked = [rule for rule in self.rules if rule not in REFUSALS]
         if refused:
+            for rule in marked:
+                del counts[rule]
             counts[Rule.REFUSED_WITH_OTHERS] = len(self.rows)
         else:
-            counts.update({rule: n for rule, n in self.rules.items() if rule not in bad})
-            apart = sum(n for rule, n in self.rules.items() if rule not in bad)
-            counts[Rule.ACCEPTED] = len(self.rows) - apart
+            counts[Rule.ACCEPTED] = len(self.rows) - sum(self.rules[rule] for rule in marked)
         return +counts
 
     def click(self, index: int, event: PendingClick, key: bytes, page_key: bytes) -> None:

@@ -30,6 +30,8 @@ class Rule(StrEnum):
     REFUSED_WITH_OTHERS = "refused_with_others"  # good, in a call that is recorded all or none
 
 
+REFUSALS = frozenset({Rule.UNKNOWN_PAGE, Rule.UNKNOWN_CLICK, Rule.NOT_SHOWN, Rule.MALFORMED})
+
 # Clocks that nobody looks after are off by minutes; whoever is off by more knows no time at all.
 CLOCK_TOLERANCE = timedelta(minutes=5)
 # The longest pages have some hundred results, and hardly a person opens them all.
