@@ -103,6 +103,7 @@ async def gateway(settings: Settings) -> AsyncIterator[Hosted]:
     from prometheus_client import CollectorRegistry
 
     from ranklift.cli.reporting import preferences_of_home, report_of_home
+    from ranklift.cli.telemetry.event_counts import EventCounts
     from ranklift.cli.telemetry.exposition import exposed
     from ranklift.cli.telemetry.gateway_metrics import GatewayMetrics
     from ranklift.cli.telemetry.gateway_state import GatewayState
@@ -189,6 +190,7 @@ async def gateway(settings: Settings) -> AsyncIterator[Hosted]:
         )
         stack.push_async_callback(split.close)
         prometheus.register(GatewayState(config, upstreams, split.counts))
+        prometheus.register(EventCounts(lambda: events.counts))
         ranking = ObservedRanking(split, observers=[metrics.call_ended, *tracing.calls])
         experiments = ExperimentServicer(
             ExperimentRegistry(registry.experiments),

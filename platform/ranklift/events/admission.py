@@ -6,6 +6,8 @@
 - A dwell belongs to a known click, which may stand earlier in the same call.
 - Pages take clicks, and clicks take dwells, for `HORIZON` after they were recorded. Duplicates
   are recognised for ever.
+- A time that cannot be is replaced by the server's, and more clicks on one page than a person
+  makes go to quarantine, as do their dwells: `rules.py`.
 - The events of a call are recorded all or none. A refusal names every bad event; it is an
   `InvalidRequest` as soon as one of them could never be right, otherwise a `NotFound`. A batch of
   a stream keeps the bad events out, names them, and records the others.
@@ -14,12 +16,24 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from datetime import UTC, datetime
+from functools import cached_property
 
-from ranklift.events.known import HORIZON, Admitted, Clicked, Known, Mentions, Shown, identity
+from ranklift.events.known import (
+    HORIZON,
+    QUARANTINED,
+    Admitted,
+    Clicked,
+    Known,
+    Mentions,
+    Shown,
+    identity,
+)
+from ranklift.events.ledger import Ledger
 from ranklift.events.pending import Malformed, Pending, PendingClick, PendingDwell, Recorded
 from ranklift.events.recent import RecentDocuments
 from ranklift.events.rows import (
@@ -30,7 +44,9 @@ from ranklift.events.rows import (
     document_row,
     dwell_row,
     page_row,
+    quarantine_row,
 )
+from ranklift.events.rules import MAX_CLICKS_OF_PAGE, REFUSALS, Rule, earliest_click, latest_click
 from ranklift.events.values import Click, Document, Dwell, Page
 from ranklift.v1.errors import InvalidRequest, NotFound, Violation
 from ranklift.v1.requests import Texts
@@ -135,10 +151,15 @@ class RecordPageOf:
 
 @dataclass(frozen=True)
 class RecordEvents:
-    """Events to record, all or none; with `whole` false, those that are good."""
+    """Events that came `now` to record, all or none; with `whole` false, those that are good.
+
+    `ledger` is told what became of them, whether the call is refused or not.
+    """
 
     events: tuple[Pending, ...]
     whole: bool = True
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    ledger: Ledger = field(default_factory=Ledger)
 
     @property
     def weight(self) -> int:
@@ -164,15 +185,17 @@ class RecordEvents:
                 outside [0, `MAX_DWELL_MS`].
             NotFound: a page or a click that is not known, or no longer open.
         """
-        batch = _Batch(known)
+        batch = _Batch(known, self.now, latest_click(self.now), self.ledger)
         for index, (event, (key, of)) in enumerate(zip(self.events, self._keys, strict=True)):
             if isinstance(event, PendingClick):
                 batch.click(index, event, key, of)
             elif isinstance(event, PendingDwell):
                 batch.dwell(index, event, key, of)
             else:
-                batch.wrong(*event.violations)
-        if batch.violations and self.whole:
+                batch.wrong(Rule.MALFORMED, *event.violations)
+        refused = bool(batch.violations) and self.whole
+        self.ledger.add(batch.counts(refused), {} if refused else batch.clicks)
+        if refused:
             raise (InvalidRequest if batch.invalid else NotFound)(batch.violations)
         outcome = Recorded(len(batch.rows), batch.duplicates, tuple(batch.violations))
         return Admitted(batch.news, tuple(batch.rows), outcome)
@@ -202,11 +225,29 @@ class _Batch:
     """The events of one call as they are judged one after the other."""
 
     known: Known
+    now: datetime
+    latest: datetime
+    ledger: Ledger
     news: Known = field(default_factory=Known)
     rows: list[Row] = field(default_factory=list)
     duplicates: int = 0
     violations: list[Violation] = field(default_factory=list)
     invalid: bool = False
+    # Events by rule, but for duplicates and accepted ones: these are what is left.
+    rules: Counter[str] = field(default_factory=Counter)
+    clicks: dict[bytes, int] = field(default_factory=dict)  # by page, earlier ones included
+
+    def counts(self, refused: bool) -> Counter[str]:
+        """Return the events by rule; of a refused call, the good ones are refused with others."""
+        counts = Counter({Rule.DUPLICATE: self.duplicates}) + self.rules
+        marked = [rule for rule in self.rules if rule not in REFUSALS]
+        if refused:
+            for rule in marked:
+                del counts[rule]
+            counts[Rule.REFUSED_WITH_OTHERS] = len(self.rows)
+        else:
+            counts[Rule.ACCEPTED] = len(self.rows) - sum(self.rules[rule] for rule in marked)
+        return +counts
 
     def click(self, index: int, event: PendingClick, key: bytes, page_key: bytes) -> None:
         if self._is_duplicate(key):
@@ -214,6 +255,7 @@ class _Batch:
         page = self.known.shown.get(page_key)
         if page is None:
             self._missing(
+                Rule.UNKNOWN_PAGE,
                 f"events[{index}].click.impression_id",
                 f'no page "{event.impression_id}" was recorded in the last {HORIZON.days} days; '
                 "send the impression_id of a reply, in time",
@@ -221,23 +263,33 @@ class _Batch:
             return
         if event.document_id not in page.documents:
             self.wrong(
+                Rule.NOT_SHOWN,
                 Violation(
                     f"events[{index}].click.document_id",
                     f'"{event.document_id}" was not shown on page "{event.impression_id}"; '
                     "send the id of a document in its results",
-                )
+                ),
             )
             return
+        click_time, skewed = event.click_time, False
+        if not earliest_click(page.date) <= click_time <= self.latest:
+            click_time, skewed = self.now, True
         click = Click(
             event_id=event.event_id,
             impression_id=event.impression_id,
             document_id=event.document_id,
             position=page.documents.index(event.document_id) + 1,
-            click_time=event.click_time,
+            click_time=click_time,
         )
-        if not self._add(index, key, partial(click_row, click, page.date)):
+        taken = self.clicks.get(page_key) or self.ledger.clicks(page_key)
+        bot_like = taken >= MAX_CLICKS_OF_PAGE
+        rule = Rule.BOT_LIKE if bot_like else Rule.CLOCK_SKEWED if skewed else Rule.ACCEPTED
+        if not self._add(index, key, click, page.date, rule):
             return
-        self.news.clicked[key] = Clicked(page.date, event.impression_id, event.document_id)
+        self.clicks[page_key] = taken + 1
+        self.news.clicked[key] = Clicked(
+            page.date, event.impression_id, QUARANTINED if bot_like else event.document_id
+        )
 
     def dwell(self, index: int, event: PendingDwell, key: bytes, clicked_key: bytes) -> None:
         if self._is_duplicate(key):
@@ -245,14 +297,16 @@ class _Batch:
         in_range = 0 <= event.dwell_ms <= MAX_DWELL_MS
         if not in_range:
             self.wrong(
+                Rule.MALFORMED,
                 Violation(
                     f"events[{index}].dwell.dwell_duration",
                     f"{event.dwell_ms} ms given; must be 0 to {MAX_DWELL_MS} ms (24 hours)",
-                )
+                ),
             )
         click = self.news.clicked.get(clicked_key) or self.known.clicked.get(clicked_key)
         if click is None:
             self._missing(
+                Rule.UNKNOWN_CLICK if in_range else None,
                 f"events[{index}].dwell.click_event_id",
                 f'no click "{event.click_event_id}" was recorded in the last {HORIZON.days} days '
                 "or stands earlier in this request; send the event_id of a click",
@@ -267,17 +321,23 @@ class _Batch:
             dwell_ms=event.dwell_ms,
             censored=event.censored,
         )
-        self._add(index, key, partial(dwell_row, dwell, click.date))
+        apart = click.document_id == QUARANTINED
+        self._add(index, key, dwell, click.date, Rule.QUARANTINED_CLICK if apart else Rule.ACCEPTED)
 
-    def _add(self, index: int, key: bytes, make: Callable[[], Row]) -> bool:
+    def _add(self, index: int, key: bytes, event: Click | Dwell, date: str, rule: Rule) -> bool:
         """Add the event of `key` and its row; False and a violation if no row can be made."""
         try:
-            row = make()
+            row = click_row(event, date) if isinstance(event, Click) else dwell_row(event, date)
+            if rule is Rule.BOT_LIKE or rule is Rule.QUARANTINED_CLICK:
+                row = quarantine_row(event, row, self.now, rule)
         except InvalidRequest as error:
             self.wrong(
-                *(Violation(f"events[{index}]", one.description) for one in error.violations)
+                Rule.MALFORMED,
+                *(Violation(f"events[{index}]", one.description) for one in error.violations),
             )
             return False
+        if rule is not Rule.ACCEPTED:
+            self.rules[rule] += 1
         self.news.seen.add(key)
         self.rows.append(row)
         return True
@@ -287,9 +347,12 @@ class _Batch:
         self.duplicates += duplicate
         return duplicate
 
-    def wrong(self, *violations: Violation) -> None:
+    def wrong(self, rule: Rule, *violations: Violation) -> None:
+        self.rules[rule] += 1
         self.violations.extend(violations)
         self.invalid = True
 
-    def _missing(self, path: str, description: str) -> None:
+    def _missing(self, rule: Rule | None, path: str, description: str) -> None:
+        if rule is not None:  # an event that was found wrong before is not counted twice
+            self.rules[rule] += 1
         self.violations.append(Violation(path, description))

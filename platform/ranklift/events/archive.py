@@ -23,7 +23,7 @@ FORMAT = 1
 # Added to the log after its first release: an archive of that time lacks them.
 _LATER = {"attributes", "forced", "interleaving", "exploration"}
 _ROW = "row"
-_FOLLOWING: tuple[Frame, ...] = ("pages", "clicks", "dwells", "shadows")
+_FOLLOWING: tuple[Frame, ...] = ("pages", "clicks", "dwells", "shadows", "quarantine")
 
 
 def write_archive(
@@ -220,7 +220,8 @@ def _check_day(
     finite = pl.col("scores").list.eval(pl.element().is_finite()).list.all()
     check("pages", finite & pl.col("latency_ms").is_finite(), "has a number that is not finite")
     check("pages", _no_nulls("pages"), "has a null")
-    for frame in ("clicks", "dwells"):
+    following: tuple[Frame, ...] = ("clicks", "dwells", "quarantine")
+    for frame in following:
         check(frame, named("event_id"), "has no event_id")
         check(frame, _no_nulls(frame), "has a null")
     check("documents", _no_nulls("documents"), "has a null")

@@ -35,6 +35,7 @@ _ORDER: Mapping[Frame, str] = {
     "dwells": "impression_id",
     "documents": "document_id",
     "shadows": "impression_id",
+    "quarantine": "impression_id",
 }
 _SMALLEST_TIER = 4 * 1024
 

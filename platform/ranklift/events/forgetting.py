@@ -32,7 +32,7 @@ from ranklift.events.snapshot import read_snapshot
 from ranklift.v1.errors import Overloaded
 
 # What follows from pages names them by `impression_id`.
-_FRAMES: tuple[Frame, ...] = ("pages", "clicks", "dwells", "shadows")
+_FRAMES: tuple[Frame, ...] = ("pages", "clicks", "dwells", "shadows", "quarantine")
 _KEY = "audit_key"
 
 

@@ -1,4 +1,4 @@
-"""The log as five polars frames, for whoever reads it: reports, training sets, notebooks."""
+"""The log as six polars frames, for whoever reads it: reports, training sets, notebooks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ranklift.events.snapshot import Snapshot, read_snapshot
 
 @dataclass(frozen=True, slots=True)
 class EventFrames:
-    """Pages, clicks, dwells, documents and shadow scores with the columns of docs/architecture.md.
+    """Pages, clicks, dwells, documents, shadow scores and the quarantine: docs/architecture.md.
 
     The order of the rows means nothing.
     """
@@ -26,6 +26,9 @@ class EventFrames:
     dwells: pl.LazyFrame
     documents: pl.LazyFrame
     shadows: pl.LazyFrame = field(default_factory=lambda: pl.LazyFrame(schema=SCHEMAS["shadows"]))
+    quarantine: pl.LazyFrame = field(
+        default_factory=lambda: pl.LazyFrame(schema=SCHEMAS["quarantine"])
+    )
 
 
 def read_events(home: Path, files: EventFiles | None = None) -> EventFrames:
@@ -52,6 +55,7 @@ def frames_of(files: EventFiles, snapshot: Snapshot) -> EventFrames:
         dwells=_frame(files, snapshot, "dwells"),
         documents=_frame(files, snapshot, "documents"),
         shadows=_frame(files, snapshot, "shadows"),
+        quarantine=_frame(files, snapshot, "quarantine"),
     )
 
 
@@ -74,6 +78,7 @@ def window(
         dwells=frames.dwells.join(ids, on="impression_id", how="semi"),
         documents=frames.documents,
         shadows=frames.shadows.join(ids, on="impression_id", how="semi"),
+        quarantine=frames.quarantine.join(ids, on="impression_id", how="semi"),
     )
 
 

@@ -31,6 +31,7 @@ _KINDS: Mapping[Frame, Literal["page", "event", "document"]] = {
     "pages": "page",
     "clicks": "event",
     "dwells": "event",
+    "quarantine": "event",
     "documents": "document",
 }
 
@@ -100,7 +101,8 @@ def _import(
     here = _page_ids(folder, files, day.date)
     new_pages = fresh["pages"]["impression_id"] if "pages" in fresh else pl.Series(dtype=pl.String)
     ids = pl.concat([here, new_pages])
-    for frame in ("clicks", "dwells"):
+    following: tuple[Frame, ...] = ("clicks", "dwells", "quarantine")
+    for frame in following:
         if frame in fresh:
             rows = fresh[frame]
             fresh[frame] = rows.filter(pl.col("impression_id").is_in(ids.implode()))

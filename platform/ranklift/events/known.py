@@ -41,8 +41,15 @@ class Shown:
     documents: tuple[str, ...]
 
 
+# In the place of a document id, which is never empty: the journal needs no column for it.
+QUARANTINED = ""
+
+
 class Clicked(NamedTuple):
-    """A click that still takes dwells: the date of its page, and what was clicked."""
+    """A click that still takes dwells: the date of its page, and what was clicked.
+
+    `QUARANTINED` stands for the document of a click in quarantine, where its dwells follow it.
+    """
 
     date: str
     impression_id: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -190,7 +190,13 @@ class EventLog:
             NotFound: likewise, and all that is wrong is pages or clicks that are not known.
             Overloaded: the disk is full, or does not keep up.
         """
-        return await self._finish(self._writer.submit(RecordEvents(tuple(events), whole)))
+        call = RecordEvents(tuple(events), whole, self._now(), self._writer.ledger)
+        return await self._finish(self._writer.submit(call))
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many events ended in which rule (`rules.Rule`) since the log was opened."""
+        return self._writer.ledger.totals
 
     def flush(self) -> None:
         """Wait until what was taken before the call is on disk. Blocks: not for the event loop."""

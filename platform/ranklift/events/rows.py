@@ -19,7 +19,7 @@ import polars as pl
 from ranklift.events.values import Click, Document, Dwell, Page, ShadowScores
 from ranklift.v1.errors import InvalidRequest, RequestError
 
-Frame = Literal["pages", "clicks", "dwells", "documents", "shadows"]
+Frame = Literal["pages", "clicks", "dwells", "documents", "shadows", "quarantine"]
 
 INSTANT = pl.Datetime("us", "UTC")
 ASSIGNMENT = pl.Struct(
@@ -113,6 +113,17 @@ SCHEMAS: Mapping[Frame, pl.Schema] = {
             "error": pl.String(),
         }
     ),
+    "quarantine": pl.Schema(
+        {
+            "event_id": pl.String(),
+            "kind": pl.String(),
+            "impression_id": pl.String(),
+            "document_id": pl.String(),
+            "received": INSTANT,
+            "reason": pl.String(),
+            "body": pl.String(),
+        }
+    ),
 }
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -160,6 +171,20 @@ def dwell_row(dwell: Dwell, date: str) -> Row:
         f'"dwell_ms":{dwell.dwell_ms},"censored":{"true" if dwell.censored else "false"}}}'
     )
     return Row("dwells", date, _checked(body))
+
+
+def quarantine_row(event: Click | Dwell, body: Row, received: datetime, reason: str) -> Row:
+    """Return the row of an event that is kept apart; `body` is the row it would have had."""
+    values = {
+        "event_id": event.event_id,
+        "kind": "click" if isinstance(event, Click) else "dwell",
+        "impression_id": event.impression_id,
+        "document_id": event.document_id,
+        "received": received,
+        "reason": reason,
+        "body": body.body,
+    }
+    return Row("quarantine", body.date, _encode(values))
 
 
 def document_row(document: Document, digest: str, date: str) -> Row:

@@ -21,6 +21,7 @@ import structlog
 
 from ranklift.events.journal import Journal
 from ranklift.events.known import Admitted, Known, Mentions, cutoff
+from ranklift.events.ledger import Ledger
 from ranklift.events.pending import Recorded
 from ranklift.events.rows import Row
 from ranklift.v1.errors import Overloaded
@@ -76,6 +77,7 @@ class Writer:
     def __init__(self, journal: Journal, now: Callable[[], datetime]) -> None:
         self._journal = journal
         self._now = now
+        self.ledger = Ledger()
         self._queue: queue.SimpleQueue[_Waiting | Callable[[], None] | None] = queue.SimpleQueue()
         # Set while something is queued that somebody waits for.
         self._urgent = threading.Event()
@@ -216,6 +218,7 @@ class Writer:
                 unreadable[i] = error
         now = self._now()
         news, rows = Known(), list[Row]()
+        self.ledger.begin()
         with self._journal.transaction():
             known = self._journal.look_up(mentions, cutoff(now))
             for i, waiting in enumerate(group):
@@ -232,6 +235,8 @@ class Writer:
                     rows += admitted.rows
                     outcomes.append(admitted.outcome)
             self._journal.append(news, rows, int(now.timestamp()))
+            self.ledger.write(self._journal.connection, now)
+        self.ledger.committed()
         return outcomes
 
 

@@ -978,8 +978,10 @@ Global___PreferenceReport: _TypeAlias = PreferenceReport  # noqa: Y015
 
 @_typing.final
 class Preference(_message.Message):
-    """How one ranking does against another on the same pages. A page is won by the
-    ranking that its clicks credit more; a page without clicks is a tie.
+    """How one ranking does against another on the same pages. The clicks of a page
+    give it a vote in [-1.0, 1.0], above 0 for `model_a`; how depends on the
+    method. A page is won by the ranking that its vote is for; one without clicks
+    is a tie.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1005,9 +1007,7 @@ class Preference(_message.Message):
     ties: _builtins.int
     """The pages that neither won."""
     preference: _builtins.float
-    """The mean over pages of +1 for a page won by `model_a` and -1 for one won
-    by `model_b`, in [-1.0, 1.0]. Not set without pages.
-    """
+    """The mean of the pages' votes, in [-1.0, 1.0]. Not set without pages."""
     confidence_level: _builtins.float
     """The confidence level of the interval, e.g. 0.95."""
     p_value: _builtins.float

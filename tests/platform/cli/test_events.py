@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import resource
 import sys
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from ranklift.cli import main
 from ranklift.cli.composition import registry_of
 from ranklift.cli.reporting import report_of_home
 from ranklift.events.frames import read_events
+from ranklift.events.log import EventLog
+from ranklift.events.pending import PendingClick
 from ranklift.settings import load_settings
 
 Run = Callable[..., int]
@@ -151,3 +154,31 @@ def test_a_full_disk_is_told_in_one_line(
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert "the storage gave way" in capsys.readouterr().err
+
+
+def test_status_and_quarantine_tell_what_became_of_events(
+    run: Run, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page, shown, date = (
+        read_events(home).pages.select("impression_id", "documents", "page_time").collect().row(0)
+    )
+    assert run("quarantine") == 0
+    assert capsys.readouterr().out.startswith("nothing is in quarantine")
+
+    async def click() -> None:
+        async with await EventLog.open(home) as log:
+            await log.record_events(
+                [PendingClick(f"bot-{n}", page, shown[0], date) for n in range(103)]
+            )
+
+    asyncio.run(click())
+    assert run("quarantine", "--reason", "bot_like", "--json") == 0
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {one["event_id"] for one in told} >= {"bot-101", "bot-102"}
+    assert all(one["body"]["impression_id"] == page for one in told)
+    assert run("quarantine", "--reason", "another") == 0
+    assert capsys.readouterr().out.startswith("nothing is in quarantine")
+    assert run("status") == 0
+    status = capsys.readouterr().out
+    assert f"{len(told)} bot_like" in status
+    assert "quarantine" in status

@@ -8,6 +8,7 @@ from typing import ClassVar
 import pytest
 from prometheus_client import CollectorRegistry
 
+from ranklift.cli.telemetry.event_counts import EventCounts
 from ranklift.cli.telemetry.exposition import exposed
 from ranklift.cli.telemetry.gateway_metrics import GatewayMetrics
 from ranklift.cli.telemetry.ranker_metrics import RankerMetrics
@@ -39,6 +40,14 @@ def test_the_gateway_counts_fallbacks_by_reason_and_pages_that_were_lost() -> No
     asked = {"model": "m", "version": "1"}
     assert value("upstream_failures_total", **asked, code="DEADLINE_EXCEEDED") == 1
     assert value("upstream_seconds_sum", **asked) == pytest.approx(0.05)
+
+
+def test_the_gateway_counts_events_by_rule_those_that_never_came_too() -> None:
+    registry = CollectorRegistry()
+    counts = {"bot_like": 2}
+    registry.register(EventCounts(lambda: counts))
+    for rule, n in (("bot_like", 2), ("duplicate", 0)):
+        assert registry.get_sample_value("ranklift_gateway_events_total", {"rule": rule}) == n
 
 
 class State:

@@ -87,7 +87,7 @@ def collected(home: Path) -> dict[str, pl.DataFrame]:
 def test_the_whole_log_comes_back_as_it_was_and_only_once(
     home: Path, archive: Path, tmp_path: Path
 ) -> None:
-    rows = {"pages": 6, "clicks": 6, "dwells": 6, "documents": 6, "shadows": 0}
+    rows = {"pages": 6, "clicks": 6, "dwells": 6, "documents": 6, "shadows": 0, "quarantine": 0}
     assert json.loads((archive / MARK).read_text())["rows"] == rows
     first = read(tmp_path / "new", archive)
     assert first.recorded.total() == 24
@@ -110,7 +110,14 @@ def test_a_window_holds_its_pages_what_followed_and_what_they_show(
     home: Path, tmp_path: Path
 ) -> None:
     counts = write(home, tmp_path / "cut", start=T0 + DAY, end=T0 + 2 * DAY)
-    assert counts == {"pages": 2, "clicks": 2, "dwells": 2, "documents": 4, "shadows": 0}
+    assert counts == {
+        "pages": 2,
+        "clicks": 2,
+        "dwells": 2,
+        "documents": 4,
+        "shadows": 0,
+        "quarantine": 0,
+    }
     assert read(tmp_path / "new", tmp_path / "cut").recorded.total() == 10
     new = collected(tmp_path / "new")
     assert new["pages"]["impression_id"].to_list() == ["p2", "p3"]

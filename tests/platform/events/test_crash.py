@@ -20,6 +20,7 @@ import pytest
 
 from ranklift.events.frames import read_events
 from ranklift.events.journal import Journal
+from ranklift.events.ledger import read_counts
 from ranklift.events.log import EventLog
 from ranklift.events.manifest import Manifest
 from ranklift.events.snapshot import read_snapshot
@@ -104,6 +105,12 @@ def test_ten_kills_lose_and_double_nothing(tmp_path: Path, read_all: ReadAll) ->
         assert_consistent(frames)
         for frame, names in ids(frames).items():
             assert set(expected[frame]) <= set(names)
+        counts = Counter[str]()
+        for (_, rule), n in read_counts(tmp_path / "events").items():
+            counts[rule] += n
+        # The counts stand or fall with the events that they count.
+        recorded = len(frames["clicks"]) + len(frames["dwells"])
+        assert counts["accepted"] + counts["clock_skewed"] == recorded
     assert len(expected["clicks"]) > 50
     before = ids(read_all(tmp_path))
     open_and_export(tmp_path)

@@ -36,7 +36,7 @@ MakePage = Callable[..., Page]
 T0 = datetime(2025, 3, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
 UNIT = "unit-3f9a17c2"
-COUNTS = {"pages": 6, "clicks": 6, "dwells": 6, "shadows": 2}
+COUNTS = {"pages": 6, "clicks": 6, "dwells": 6, "shadows": 2, "quarantine": 0}
 
 
 def page_of(make_page: MakePage, user: str, number: int) -> Page:
@@ -192,7 +192,7 @@ def test_events_that_come_in_meanwhile_are_kept_or_forgotten(
             monkeypatch.setattr(forgetting, "_rewrite", then_record)
             files = LocalFiles(folder)
             removed = await asyncio.to_thread(forget, folder, files, UNIT, utc_now)
-            assert removed == {"pages": 2, "clicks": 3, "dwells": 2, "shadows": 0}
+            assert removed == {"pages": 2, "clicks": 3, "dwells": 2, "shadows": 0, "quarantine": 0}
 
     asyncio.run(scenario())
     assert read_events(tmp_path).clicks.collect()["event_id"].to_list() == ["c-other-1"]

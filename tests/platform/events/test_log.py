@@ -178,7 +178,7 @@ def test_a_full_disk_refuses_whole_calls_and_is_forgotten_when_there_is_room(
         async with log_with(tmp_path, writer) as log:
             with pytest.raises(Overloaded, match="full"):
                 await fill(log)
-            batch = [click(f"c{i}", "p0") for i in range(2_000)]
+            batch = [click(f"c{i}", f"p{i % 40}") for i in range(2_000)]
             with pytest.raises(Overloaded):
                 await log.record_events(batch)
             assert read_all(tmp_path)["clicks"].is_empty()

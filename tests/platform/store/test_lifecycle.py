@@ -100,8 +100,8 @@ class Model:
 class Lifecycle(RuleBasedStateMachine):
     migrated: Path
 
-    @initialize()
-    def open(self) -> None:
+    @initialize(country=st.sampled_from(("", *COUNTRIES)))
+    def open(self, country: str) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="ranklift-lifecycle-"))
         path = self.folder / "registry.db"
         shutil.copyfile(self.migrated, path)
@@ -113,6 +113,9 @@ class Lifecycle(RuleBasedStateMachine):
         self.seen: dict[str, int] = {}
         self.etags: dict[str, list[str]] = {}
         self.salts: dict[str, str] = {}
+        # Two people plan at the same time: only the start of the second one can tell.
+        for layer in LAYERS:
+            self.create(layer, 5_000, ranks=True, country=country, traffic=5_000)
 
     def teardown(self) -> None:
         if hasattr(self, "registry"):
