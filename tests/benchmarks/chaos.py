@@ -37,6 +37,7 @@ from ranklift.v1 import events_pb2, events_pb2_grpc
 
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks" / "chaos.md"
 KILLS, SEED = 1_000, 7
+STREAM_SECONDS = 20.0
 KILLS_PER_HOME = 100
 KILLS_PER_CHECK = 10
 LONGEST_LIFE_SECONDS = 0.4
@@ -243,7 +244,11 @@ def _client(
         try:
             with _channel(addresses[0]) as channel:
                 stub: Any = events_pb2_grpc.EventServiceStub(channel)
-                for answer in stub.StreamEvents(requests(), wait_for_ready=False):
+                # A port that a killed gateway had may be another program's by now, and silent.
+                calling = stub.StreamEvents(
+                    requests(), wait_for_ready=False, timeout=STREAM_SECONDS
+                )
+                for answer in calling:
                     batch = unanswered.pop(0)
                     if answer.recorded_count + answer.duplicate_count != len(batch.events):
                         raise RuntimeError(f"a good batch was answered with {answer}")

@@ -51,7 +51,8 @@ READS = frozenset(
         "demo", "report", "lift", "power", "simulate", "evaluate", "audit", "bench rank",
         "serve all", "serve gateway", "serve ranker", "serve scheduler",
         "experiment list", "experiment show", "experiment schema", "layer list", "token list",
-        "ramp status", "forecast list", "train cpt", "retrain list", "events export", "events status", "events quarantine",
+        "ramp status", "forecast list", "train cpt", "retrain list", "events export",
+        "events status", "events quarantine",
     }
 )  # fmt: skip
 
