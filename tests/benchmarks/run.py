@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from tests.benchmarks import (
+    assignment,
     calibration,
     coverage,
     fuzz,
@@ -42,6 +43,7 @@ from tests.benchmarks import (
 
 PAGES = Path(__file__).parents[2] / "docs" / "benchmarks"
 BENCHMARKS: Mapping[str, Callable[[], str]] = {
+    "assignment": assignment.measure,
     "calibration": calibration.measure,
     "coverage": coverage.measure,
     "fuzz": fuzz.measure,

@@ -5,6 +5,8 @@ Run by assignment.py in an environment that has them. Arguments: the number of u
 
 from __future__ import annotations
 
+import collections
+import collections.abc
 import json
 import logging
 import sys
@@ -14,8 +16,13 @@ from typing import Any
 
 from growthbook import Experiment, GrowthBook
 from growthbook.core import gbhash
-from planout.experiment import SimpleExperiment
-from planout.ops.random import UniformChoice
+
+# PlanOut is of 2020, when these still had a second name.
+for name in ("Mapping", "MutableMapping", "Sequence"):
+    setattr(collections, name, getattr(collections.abc, name))
+
+from planout.experiment import SimpleExperiment  # noqa: E402
+from planout.ops.random import UniformChoice  # noqa: E402
 
 
 class Title(SimpleExperiment):  # type: ignore[misc]
