@@ -54,7 +54,7 @@ async def _write(home: Path, prefix: str, address: str, tell: Connection) -> Non
 async def _serve(home: Path, prefix: str, address: str, tell: Connection) -> None:
     """Take streams on a socket, and record pages as the gateway does."""
     async with await EventLog.open(home, export_events=EXPORT_EVENTS) as log:
-        await host(
+        hosted = await host(  # kept: a server that nobody has is a server that ends
             address,
             {
                 "ranklift.v1.EventService": partial(
@@ -65,6 +65,7 @@ async def _serve(home: Path, prefix: str, address: str, tell: Connection) -> Non
         for number in range(1_000_000):
             await record_page(log, f"{prefix}-{number}", number)
             _tell(tell, "pages", [f"{prefix}-{number}"])
+        await hosted.stop()
 
 
 async def _compact(home: Path, prefix: str, address: str, tell: Connection) -> None:
