@@ -35,6 +35,10 @@ SORTED_AT_LEAST = 500
 _AT_A_TIME = 64
 
 
+# When, and what was clicked: a plain tuple, which the garbage collector need not look through.
+_Click = tuple[int, str, str, str]
+
+
 class Fresh:
     """What of one journal is not in its indexes yet; to be used within write transactions."""
 
@@ -45,12 +49,12 @@ class Fresh:
     def reset(self) -> None:
         """Forget what is in memory: it may not be what is on disk."""
         self._seen: set[bytes] = set()
-        self._clicked: dict[bytes, tuple[int, Clicked]] = {}
+        self._clicked: dict[bytes, _Click] = {}
         self._first: int | None = None
         self._last = 0
         # The generation that is being sorted, its rest in order, and the last `seq` of it.
         self._old_seen: set[bytes] = set()
-        self._old_clicked: dict[bytes, tuple[int, Clicked]] = {}
+        self._old_clicked: dict[bytes, _Click] = {}
         self._to_sort: Iterator[bytes] | None = None
         self._sorted_up_to = 0
 
@@ -81,9 +85,9 @@ class Fresh:
         found = {}
         for clicks in (self._old_clicked, self._clicked):
             for key in identities & clicks.keys():
-                recorded, click = clicks[key]
+                recorded, *what = clicks[key]
                 if recorded >= since:
-                    found[key] = click
+                    found[key] = Clicked(*what)
         return found
 
     def append(self, seen: set[bytes], clicked: Mapping[bytes, Clicked], recorded: int) -> None:
@@ -118,7 +122,7 @@ class Fresh:
     ) -> None:
         self._last = seq
         self._seen.update(keys)
-        self._clicked.update((key, (recorded, click)) for key, click in clicked.items())
+        self._clicked.update((key, (recorded, *click)) for key, click in clicked.items())
         if self._to_sort is None and len(self._seen) >= MOST_FRESH:
             self._begin_to_sort()
 
@@ -134,14 +138,8 @@ class Fresh:
             return
         part = list(islice(self._to_sort, count))
         self._insert("seen", ((key,) for key in part))
-        clicks = ((key, self._old_clicked[key]) for key in part if key in self._old_clicked)
-        self._insert(
-            "clicked",
-            (
-                (key, recorded, click.date, click.impression_id, click.document_id)
-                for key, (recorded, click) in clicks
-            ),
-        )
+        clicks = ((key, *self._old_clicked[key]) for key in part if key in self._old_clicked)
+        self._insert("clicked", clicks)
         if len(part) == count:
             return
         self._connection.execute("DELETE FROM fresh WHERE seq <= ?", (self._sorted_up_to,))
