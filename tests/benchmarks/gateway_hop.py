@@ -181,6 +181,7 @@ async def milliseconds_to_disk(
                 impression_id=f"page-{i}",
                 now=datetime.now(UTC),
                 assignments=(),
+                forced=(),
                 latency_ms=1.0,
             )
             recording = log.submit_page(make, documents=DOCUMENTS, size=30_000, urgent=False)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,7 +36,8 @@ class Ledger:
         # Events by rule since the process began.
         self.totals: Counter[str] = Counter()
         self._counts: Counter[str] = Counter()
-        self._clicks: dict[bytes, int] = {}
+        # Not a dict: the first of one is looked for behind all that were ever dropped.
+        self._clicks: OrderedDict[bytes, int] = OrderedDict()
         self._new_clicks: dict[bytes, int] = {}
         self._table_made = False
 
@@ -69,11 +70,10 @@ class Ledger:
         self._table_made = self._table_made or bool(self._counts)
         self.totals.update(self._counts)
         for page, clicks in self._new_clicks.items():
-            # The page moves to the end, so that the first of the dict is the one to drop.
-            self._clicks.pop(page, None)
             self._clicks[page] = clicks
+            self._clicks.move_to_end(page)
         while len(self._clicks) > MAX_PAGES:
-            del self._clicks[next(iter(self._clicks))]
+            self._clicks.popitem(last=False)
 
 
 def read_counts(folder: Path) -> Mapping[tuple[str, str], int]:

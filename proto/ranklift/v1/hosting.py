@@ -35,6 +35,7 @@ SERVER_OPTIONS = (
     *OPTIONS,
     ("grpc.server.max_pending_requests", 20_000),
     ("grpc.server.max_pending_requests_hard_limit", 40_000),
+    ("grpc.server_max_unrequested_time_in_server", 120),
 )
 DRAIN_SECONDS = 5.0
 
