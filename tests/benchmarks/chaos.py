@@ -155,6 +155,10 @@ def check(home: Path, acknowledged: dict[str, set[str]], found: Found) -> None:
             frame: getattr(frames, frame).select(name).collect()[name]
             for frame, name in FRAMES.items()
         }
+        # Clients click few pages often, and more than a person would: acknowledged, and kept apart.
+        apart = frames.quarantine.select("kind", "event_id").collect()
+        for frame, kind in (("clicks", "click"), ("dwells", "dwell")):
+            ids[frame].append(apart.filter(pl.col("kind") == kind)["event_id"])
     except Exception as error:
         print(f"unreadable: {error!r}", file=sys.stderr)
         found.unreadable += 1
