@@ -54,10 +54,10 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	@$(PIP) --editable '.[dev,models]'
 	@touch $@
 
-# The versions that were tested together, without where they came from.
+# The versions that were tested together, without where they came from; certificates may be newer.
 lock: $(VENV)/.installed-dev
 	$(BIN)/python -m pip list --format=freeze --exclude-editable \
-		| sed -e 's/+cpu$$//' -e '/^pip==/d' -e '/^nvidia-/d' -e '/^triton==/d' > constraints.txt
+		| sed -e 's/+cpu$$//' -e '/^pip==/d' -e '/^certifi==/d' -e '/^nvidia-/d' -e '/^triton==/d' > constraints.txt
 
 clean:
 	rm -rf $(VENV) .ranklift
