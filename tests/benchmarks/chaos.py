@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -225,9 +225,15 @@ def _client(
     number = 0
     unanswered: list[events_pb2.StreamEventsRequest] = []
 
-    def requests() -> Iterator[events_pb2.StreamEventsRequest]:
+    # gRPC asks the requests of a call that broke for one more, when the next call has begun.
+    turn = 0
+    taking = threading.Lock()
+
+    def requests(
+        mine: int, again: Sequence[events_pb2.StreamEventsRequest]
+    ) -> Iterator[events_pb2.StreamEventsRequest]:
         nonlocal number
-        yield from list(unanswered)
+        yield from again
         while not stop.is_set():
             if len(unanswered) > 4:
                 time.sleep(0.001)
@@ -240,18 +246,22 @@ def _client(
                 dwell = batch.events.add(event_id=f"w-{name}").dwell
                 dwell.click_event_id = f"c-{name}"
                 dwell.dwell_duration.FromMilliseconds(i)
-            number += 1
-            unanswered.append(batch)
+            with taking:
+                if mine != turn:
+                    return
+                number += 1
+                unanswered.append(batch)
             yield batch
 
     while not stop.is_set():
+        with taking:
+            turn += 1
+            again = tuple(unanswered)
         try:
             with _channel(addresses[0]) as channel:
                 stub: Any = events_pb2_grpc.EventServiceStub(channel)
                 # A port that a killed gateway had may be another program's by now, and silent.
-                calling = stub.StreamEvents(
-                    requests(), wait_for_ready=False, timeout=STREAM_SECONDS
-                )
+                calling = stub.StreamEvents(requests(turn, again), timeout=STREAM_SECONDS)
                 for answer in calling:
                     batch = unanswered.pop(0)
                     if answer.recorded_count + answer.duplicate_count != len(batch.events):
