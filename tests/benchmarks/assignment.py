@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -82,22 +83,30 @@ def page(ours: Sequence[Figures], theirs: Sequence[Figures]) -> list[str]:
         "",
         "CPU time of a call, from the text of the unit's id to its arm.",
         "",
-        "| | ns | times ours |",
-        "|---|---|---|",
+        "| | ns | times `Splitter.assign` | times `route` |",
+        "|---|---|---|---|",
         f"| **`Splitter.assign`, net of making the key** (wanted: at most {BAR_NANOSECONDS:g}) | "
-        f"{_spread(scalar)} | |",
-        f"| `Splitter.assign` | {_spread([one['assign'] for one in ours])} | 1 |",
+        f"{_spread(scalar)} | | |",
+        f"| `Splitter.assign`: a hash and a look-up | "
+        f"{_spread([one['assign'] for one in ours])} | 1 | |",
+        f"| `ServingConfig.route` of one experiment: conditions, holdouts, what is logged | "
+        f"{_spread([one['route'] for one in ours])} | | 1 |",
     ]
     if not theirs:
-        return [*lines, "| growthbook, PlanOut | not run | |"]
+        return [*lines, "| growthbook, PlanOut | not run | | |"]
     for name, label in (
-        ("growthbook_evaluates", "growthbook 4.0.0: `set_attributes` and `run` of an experiment"),
         ("growthbook_hashes", "growthbook 4.0.0: its hash (version 2) alone"),
+        ("growthbook_evaluates", "growthbook 4.0.0: `set_attributes` and `run` of an experiment"),
         ("planout_evaluates", "PlanOut 0.6.0: a `SimpleExperiment` with `UniformChoice`, no log"),
     ):
-        ratios = [peer[name] / one["assign"] for one, peer in zip(ours, theirs, strict=True)]
+        beside = [
+            _spread([peer[name] / one[of] for one, peer in zip(ours, theirs, strict=True)], 1)
+            for of in ("assign", "route")
+        ]
+        if name == "growthbook_hashes":
+            beside[1] = ""
         lines.append(
-            f"| {label} | {_spread([peer[name] for peer in theirs])} | {_spread(ratios, 1)} |"
+            f"| {label} | {_spread([peer[name] for peer in theirs])} | " + " | ".join(beside) + " |"
         )
     return lines
 
@@ -110,8 +119,16 @@ def _spread(values: Sequence[float], digits: int = 0) -> str:
 def _ours() -> Figures:
     import polars as pl
 
-    from ranklift.store.values import Arm, Experiment, Layer, ModelRef
+    from ranklift.store.values import (
+        Arm,
+        Experiment,
+        ExperimentState,
+        Layer,
+        ModelRef,
+        RegisteredExperiment,
+    )
     from ranklift.traffic.many_units import assign_many
+    from ranklift.traffic.routing import ServingConfig
     from ranklift.traffic.splitter import Place, Splitter
 
     model = ModelRef("student", "1")
@@ -124,6 +141,13 @@ def _ours() -> Figures:
     for unit in units:
         splitter.assign(unit)
     found["assign"] = (time.process_time() - began) / UNITS * 1e9
+    now = datetime(2030, 1, 1, tzinfo=UTC)
+    running = RegisteredExperiment(experiment, ExperimentState.RUNNING, 2, now, now)
+    config = ServingConfig.of([running], model)
+    began = time.process_time()
+    for unit in units:
+        config.route(unit, "")
+    found["route"] = (time.process_time() - began) / UNITS * 1e9
     prefix = b"default/title-boost:"
     began = time.process_time()
     for unit in units:

@@ -81,6 +81,9 @@ class AssignmentClient:
             raise Unreachable.of(
                 "address", f"no platform answers at {address}: {details_of(error)}"
             ) from error
+        except BaseException:
+            self._channel.close()
+            raise
         self._read_at = time.monotonic()
         self._thread = threading.Thread(target=self._poll, name="assignments", daemon=True)
         self._thread.start()

@@ -17,7 +17,6 @@ _C2 = np.uint64(0x4CF5AD432745937F)
 _FIVE = np.uint64(5)
 _N1, _N2 = np.uint64(0x52DCE729), np.uint64(0x38495AB5)
 _F1, _F2 = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
-_MASK = (1 << 64) - 1
 # What is computed at a time stays close to the core.
 _AT_A_TIME = 1 << 13
 

@@ -63,7 +63,8 @@ class RunningExperiment:
 
     @classmethod
     def of(cls, registered: RegisteredExperiment, layer: Layer | None) -> RunningExperiment:
-        """Return the experiment in its layer; it has the layer for itself when that is unknown."""
+        """Return the experiment in its layer; it has the layer for itself when that is unknown, and
+        without slots in a known one it has nobody."""
         experiment = registered.experiment
         arms = {arm.name: arm for arm in experiment.arms}
         return cls(
@@ -71,7 +72,7 @@ class RunningExperiment:
             Splitter.of(experiment),
             Place(
                 layer or Layer(experiment.layer, ""),
-                (layer and registered.slots) or ((0, BUCKETS),),
+                registered.slots if layer else ((0, BUCKETS),),
             ),
             {unit_id: arms[arm] for unit_id, arm in experiment.forced},
         )
@@ -208,8 +209,10 @@ class ServingConfig:
 
         The registry admits no circle of prerequisites, so this comes to an end.
         """
-        one = self.experiments.get(name)
-        met = self._arm(one, request) if one else None
+        if name not in request.known:
+            one = self.experiments.get(name)
+            request.known[name] = self._arm(one, request) if one else None
+        met = request.known[name]
         return met is not None and met.arm.name in arms
 
 
@@ -218,6 +221,8 @@ class _Request:
     user_id: str
     session_id: str
     attributes: Mapping[str, str]
+    # What prerequisites met: without it, levels of them would multiply.
+    known: dict[str, _Met | None] = field(default_factory=dict)
 
 
 def _holds(condition: Condition, attributes: Mapping[str, str]) -> bool:

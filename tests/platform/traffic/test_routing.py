@@ -229,3 +229,29 @@ def test_what_the_registry_should_have_kept_apart_shares_no_page_either() -> Non
     for unit in UNITS[:50]:
         (assignment,) = config.route(unit, "").assignments
         assert assignment.experiment == "a"
+
+
+def test_prerequisites_of_prerequisites_are_looked_at_once_each() -> None:
+    """Sixteen levels of four that need all four of the level below: 4^15 ways, 64 experiments."""
+    levels = [
+        [
+            shadowing(
+                f"e{level}-{i}",
+                f"l{level}-{i}",
+                prerequisites=tuple(
+                    Prerequisite(f"e{level - 1}-{j}", ("shadowed",)) for j in range(4) if level
+                ),
+            )
+            for i in range(4)
+        ]
+        for level in range(16)
+    ]
+    config = ServingConfig.of([one for level in levels for one in level], CHAMPION)
+    assert len(config.route("user-1", "").assignments) == 64
+
+
+def test_an_experiment_without_slots_in_a_known_layer_has_nobody() -> None:
+    layer = Layer("default", "default/slots/1")
+    config = ServingConfig.of([of_layer("lost", slots=()), of_layer("two")], CHAMPION, [layer])
+    for unit in UNITS[:200]:
+        assert [one.experiment for one in config.route(unit, "").assignments] == ["two"]
