@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -160,6 +161,30 @@ def test_the_client_assigns_as_the_gateway_does_through_a_ramp_and_a_conclusion(
                 unit = experiments_pb2.UNIT_SESSION
                 await begin(experiment("sessions", unit=unit))
                 assert {one[3] for one in await both_say()} == {"control", "treatment"}
+
+    asyncio.run(scenario())
+
+
+def test_the_client_knows_slots_and_holdouts(settings: Settings, toy_ranker: Any) -> None:
+    async def scenario() -> None:
+        address = free_address()
+        async with serving(settings, toy_ranker(CHAMPION, CHALLENGER), address) as channel:
+            experiments: Any = ExperimentServiceStub(channel)
+            layer = experiments_pb2.Layer(name="default", holdout_share=0.2)
+            await experiments.UpdateLayer(experiments_pb2.UpdateLayerRequest(layer=layer))
+            for name in ("one", "two"):
+                await experiments.CreateExperiment(
+                    experiments_pb2.CreateExperimentRequest(
+                        experiment=experiment(name, layer_share=0.5)
+                    )
+                )
+                await experiments.StartExperiment(experiments_pb2.StartExperimentRequest(name=name))
+            with await asyncio.to_thread(AssignmentClient, address) as client:
+                said = await gateway_says(channel)
+                assert client_says(client) == said
+        met = Counter(one[1] for one in said)
+        assert 0.14 < met[""] / len(USERS) < 0.26
+        assert min(met["one"], met["two"]) / len(USERS) > 0.33
 
     asyncio.run(scenario())
 
