@@ -29,8 +29,9 @@ OPTIONS = (
     # Two servers that share a port silently would split the traffic between them.
     ("grpc.so_reuseport", 0),
 )
-# Calls that came in and were not taken up yet. gRPC's own limit of 1,000, beyond which it cancels
-# some, is a stall of two seconds at 500 calls/s; who waited too long is told by the deadline.
+# Calls that came in and were not taken up yet. gRPC's own limits, 1,000 calls and 30 s, beyond
+# which it cancels some, are a stall of two seconds at 500 calls/s; who waited too long is told by
+# the deadline.
 SERVER_OPTIONS = (
     *OPTIONS,
     ("grpc.server.max_pending_requests", 20_000),

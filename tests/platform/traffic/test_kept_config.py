@@ -31,7 +31,7 @@ from ranklift.store.values import (
 from ranklift.traffic.kept_config import KeptConfig, RegistryState
 
 ONE, TWO = ModelRef("bm25", "1"), ModelRef("student", "1")
-URL = "sqlite:////home/registry.db"
+URL = "sqlite:///registry.db"
 Running = Callable[..., RegisteredExperiment]
 
 
