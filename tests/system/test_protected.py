@@ -152,7 +152,7 @@ def test_only_who_may_gets_in_and_no_id_is_left_in_the_clear(protected: Protecte
         "bench", "rank", f"grpc://{at}", *load, "--format", "json", role=Role.RANK
     )
     assert json.loads(told)
-    told = protected.command("simulate", "--server", at, "--users", "5", "--name", "more")
+    told = protected.command("simulate", "replay", "--server", at, "--users", "5", "--name", "more")
     assert " 0 failed calls" in told
 
     # Reports count users, and no file knows who they are.

@@ -53,7 +53,7 @@ def test_traffic_teaches_a_teacher_and_the_teacher_a_student(
 ) -> None:
     of = ("--collection", collection)
     served = ("--server", installation.gateway, "--users", "60")
-    assert run("simulate", *of, *served) == 0
+    assert run("simulate", "replay", *of, *served) == 0
     assert "0 failed calls" in capsys.readouterr().out
 
     language_model = str(tmp_path / "lm")

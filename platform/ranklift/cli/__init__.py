@@ -20,6 +20,7 @@ from ranklift.cli import (
     ramp,
     retrain,
     serve,
+    simulate,
     token,
     train,
 )
@@ -32,7 +33,6 @@ from ranklift.cli.logs import configure_logs
 from ranklift.cli.output import complain
 from ranklift.cli.power import power
 from ranklift.cli.report import report as report_command
-from ranklift.cli.simulate import simulate as simulate_command
 from ranklift.v1.errors import RequestError
 
 HELP = "Distil, serve, split, measure and retrain search rankers, and prove the lift."
@@ -52,7 +52,6 @@ def command() -> typer.Typer:
     app.command("report")(report_command)
     app.command("lift")(lift)
     app.command("power")(power)
-    app.command("simulate")(simulate_command)
     app.command("evaluate")(evaluate_command)
     app.command("audit", epilog="Example: ranklift audit --since 2026-03-01")(audit_command)
     app.add_typer(serve.app, name="serve")
@@ -60,6 +59,7 @@ def command() -> typer.Typer:
     app.add_typer(layer.app, name="layer")
     app.add_typer(ramp.app, name="ramp")
     app.add_typer(events.app, name="events")
+    app.add_typer(simulate.app, name="simulate")
     app.add_typer(forecast.app, name="forecast")
     app.add_typer(train.app, name="train")
     app.add_typer(retrain.app, name="retrain")

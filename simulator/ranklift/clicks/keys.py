@@ -44,6 +44,24 @@ class Purpose(IntEnum):
     ATTRACT = 11
     SATISFY = 12
     DWELL = 13
+    BROWSE = 14  # on to the next result
+    COMPONENT = 15  # of a mixture
+    TRUST = 16
+    TRANSITION = 17  # from one click to the next, up or down or again
+    GO_ON = 20  # another query in this visit
+    REFORMULATE = 21
+    RETURN = 22  # the gap to the next visit
+    ABANDON_WELL = 23  # satisfied without a click
+    DEVICE = 30
+    PATIENCE = 31
+    TASTE = 32
+    BOT = 33
+    SEASON = 34
+    DRIFT = 35
+    NOVELTY = 36
+    LOSE = 40  # an event that never reaches the log
+    DELAY = 41
+    BURST = 42
 
 
 def mix(values: ArrayLike) -> Keys:

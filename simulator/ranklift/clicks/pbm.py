@@ -17,10 +17,55 @@ from numpy.typing import ArrayLike, NDArray
 
 from ranklift.clicks.counts import PbmCounts, count, total
 from ranklift.clicks.keys import Keys, Purpose, extend, uniform
+from ranklift.clicks.results import Floats, Results, Sample
 
 # Examination at ranks 1 to 10 relative to rank 1, fitted with this model on the
 # log of a large web-search engine; close to rank^-0.67.
 DEFAULT_EXAMINATION = (1.0, 0.693, 0.565, 0.464, 0.365, 0.324, 0.296, 0.244, 0.249, 0.234)
+
+
+@dataclass(frozen=True, slots=True)
+class Pbm:
+    """Browsing of the position-based model: each rank is looked at with its own probability."""
+
+    examination: tuple[float, ...] = DEFAULT_EXAMINATION
+
+    def __post_init__(self) -> None:
+        if not self.examination or not all(0 <= p <= 1 for p in self.examination):
+            raise ValueError(f"examination {self.examination}, must be some in [0, 1]")
+
+    @property
+    def ranks(self) -> int:
+        return len(self.examination)
+
+    def sample(self, results: Results) -> Sample:
+        """Return what users do; attraction is drawn for what is looked at."""
+        drawn = Sample(*(np.zeros(results.shape, dtype=bool) for _ in range(4)))
+        for rank in range(results.shape[1]):
+            keys = results.keys(rank, slice(None))
+            looked = (uniform(extend(keys, Purpose.EXAMINE)) < self.examination[rank]).nonzero()[0]
+            keys = keys[looked]
+            attracted = uniform(extend(keys, Purpose.ATTRACT)) < results.attractiveness(
+                rank, looked
+            )
+            clicked = looked[attracted]
+            drawn.examined[looked, rank] = True
+            drawn.attracted[clicked, rank] = True
+            drawn.clicked[clicked, rank] = True
+            drawn.satisfied[clicked, rank] = uniform(
+                extend(keys[attracted], Purpose.SATISFY)
+            ) < results.satisfaction(rank, clicked)
+        return drawn
+
+    def conditional(
+        self, attractiveness: Floats, satisfaction: Floats, clicked: NDArray[np.bool_]
+    ) -> Floats:
+        """Return the marginal: clicks above change nothing."""
+        return self.marginal(attractiveness, satisfaction)
+
+    def marginal(self, attractiveness: Floats, satisfaction: Floats) -> Floats:
+        """Return theta_r alpha_d."""
+        return np.array(self.examination[: attractiveness.shape[1]]) * attractiveness
 
 
 class NotIdentified(ValueError):

@@ -109,7 +109,6 @@ class _Run:
         self.world = world
         self.pages = world.pages()
         self.sender = EventSender(event_channel)
-        self._users = world.users()
         self._ranking = ranking_pb2_grpc.RankingServiceStub(ranking_channel)
         self._deadline_seconds = deadline_seconds
         self._progress = progress
@@ -186,16 +185,13 @@ class _Run:
                 "results",
                 f'page {page_id} shows "{min(unknown)}", which is not among its candidates',
             )
-        page, user = (
-            self.pages[row : row + 1],
-            slice(self.pages.user[row], self.pages.user[row] + 1),
-        )
+        page = self.pages[row : row + 1]
         actions = behave(
             self.world.behaviour,
             page.key,
-            self._users.log_propensity[user],
-            self._users.log_dwell[user],
+            self.world.users_at(page),
             shown(self.world, [(query_id, document_ids)]),
+            np.zeros(1, dtype=np.int64),
         )
         times = click_time_us(page.time_us, actions.rank + 1)
         events = []

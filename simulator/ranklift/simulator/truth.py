@@ -3,10 +3,11 @@
 The expectation is over what users do, for the very users, pages and queries of
 the world, with everybody served by the same ranker:
 
-    p_rank       = theta_rank * a(grade, user)            a click on one result
-    PageCTR      = mean over pages of 1 - prod_rank (1 - p_rank)
-    UserCTR      = mean over users of 1 - prod_pages prod_rank (1 - p_rank)
-    dwell/click  = sum p_rank E[dwell | grade, user] / sum p_rank
+    p_rank       = P(click at the rank), whatever is clicked above
+    q_rank       = P(click at the rank | no click above)
+    PageCTR      = mean over pages of 1 - prod_rank (1 - q_rank)
+    UserCTR      = mean over users of 1 - prod_pages prod_rank (1 - q_rank)
+    dwell/click  = sum p_rank E[dwell | result, user] / sum p_rank
 
 A log of the whole population has the first two as its expected values; dwell
 per click is a ratio of sums there, whose expectation differs from the ratio of
@@ -18,8 +19,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import expit
 
-from ranklift.simulator.behaviour import attractiveness_of, mean_dwell_seconds
+from ranklift.simulator.behaviour import mean_dwell_seconds
 from ranklift.simulator.world import Rankings, World, shown_by_query
 
 _BATCH = 50_000  # pages; bounds the memory
@@ -53,21 +55,24 @@ def true_metrics(world: World, rankings: Rankings) -> TrueMetrics:
     Raises:
         InvalidRequest: a query of the world has no ranking.
     """
-    behaviour, users, pages = world.behaviour, world.users(), world.pages()
+    behaviour, pages = world.behaviour, world.pages()
     by_query = shown_by_query(world, rankings)
-    examination = np.array(behaviour.examination)
     page_ctr = clicks = dwell = 0.0
     log_no_click = np.zeros(world.population.users)
     for start in range(0, len(pages), _BATCH):
         batch = pages[start : start + _BATCH]
-        grade = by_query.grade[batch.query]
-        attraction = attractiveness_of(behaviour, grade, users.log_propensity[batch.user, None])
-        click = examination * attraction  # (pages, ranks)
-        log_skip = np.log1p(-click).sum(axis=1)
+        users = world.users_at(batch)
+        # (pages, ranks)
+        log_odds = by_query.log_odds.T[batch.query] + users.log_propensity[:, None]
+        satisfaction = by_query.satisfaction.T[batch.query]
+        attraction = np.asarray(expit(log_odds))
+        none = np.zeros(attraction.shape, dtype=bool)
+        log_skip = np.log1p(-behaviour.browsing.conditional(attraction, satisfaction, none)).sum(1)
         page_ctr -= np.expm1(log_skip).sum()
         log_no_click += np.bincount(batch.user, weights=log_skip, minlength=len(log_no_click))
+        click = behaviour.browsing.marginal(attraction, satisfaction)
         clicks += click.sum()
-        seconds = mean_dwell_seconds(behaviour, grade, users.log_dwell[batch.user, None])
+        seconds = mean_dwell_seconds(behaviour, satisfaction, users.log_dwell[:, None])
         dwell += (click * seconds).sum()
     return TrueMetrics(
         page_ctr=float(page_ctr / len(pages)),

@@ -67,10 +67,13 @@ class Population:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Users:
-    """What sets each user apart; arrays of shape (users,)."""
+    """What sets users apart, one a row."""
 
     log_propensity: NDArray[np.float64]  # added to the logit of a click
     log_dwell: NDArray[np.float64]  # added to the mean of log dwell
+
+    def __getitem__(self, rows: slice | NDArray[np.int64]) -> Users:
+        return Users(self.log_propensity[rows], self.log_dwell[rows])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,9 +105,9 @@ class Pages:
         )
 
 
-def users_of(population: Population, seed: int) -> Users:
-    """Return the users; the first n of a larger population are the same users."""
-    key = extend(np.uint64(seed), np.arange(population.users))
+def users_of(population: Population, seed: int, user: NDArray[np.int64]) -> Users:
+    """Return the users with these indices, one a row; who is who depends on the seed alone."""
+    key = extend(np.uint64(seed), user)
     propensity = ndtri(uniform(extend(key, Purpose.PROPENSITY)))
     dwell = ndtri(uniform(extend(key, Purpose.DWELL_EFFECT)))
     return Users(population.propensity_sigma * propensity, population.dwell_sigma * dwell)

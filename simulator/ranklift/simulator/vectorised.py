@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ranklift.simulator.behaviour import Shown, behave, click_time_us
+from ranklift.simulator.behaviour import behave, click_time_us
 from ranklift.simulator.frames import (
     ASSIGNMENTS,
     ClickRows,
@@ -23,6 +23,7 @@ from ranklift.simulator.frames import (
     document_frame,
     page_frame,
 )
+from ranklift.simulator.shown import Shown
 from ranklift.simulator.users import Pages
 from ranklift.simulator.world import Rankings, World, shown_by_query
 from ranklift.v1.errors import InvalidRequest
@@ -114,9 +115,10 @@ def _play(
 ) -> EventFrames:
     pages = world.pages()
     by_ranker = [shown_by_query(world, ranker.rankings) for ranker in rankers]
-    tables = Shown(  # (rankers * queries, page_size)
-        np.concatenate([shown.document for shown in by_ranker]),
-        np.concatenate([shown.grade for shown in by_ranker]),
+    tables = Shown(  # (page_size, rankers * queries)
+        np.concatenate([shown.document for shown in by_ranker], axis=1),
+        np.concatenate([shown.log_odds for shown in by_ranker], axis=1),
+        np.concatenate([shown.satisfaction for shown in by_ranker], axis=1),
     )
     page_arm = arm[pages.user]
     table_row = page_arm * len(world.query_ids) + pages.query
@@ -161,16 +163,15 @@ def _clicks(
     world: World, pages: Pages, tables: Shown, table_row: NDArray[np.int64], batch: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Return page, 0-based rank and dwell of each click, by page and rank."""
-    users = world.users()
     found = []
     for start in range(0, len(pages), batch):
         rows = pages[start : start + batch]
         actions = behave(
             world.behaviour,
             rows.key,
-            users.log_propensity[rows.user],
-            users.log_dwell[rows.user],
-            tables[table_row[start : start + batch]],
+            world.users_at(rows),
+            tables,
+            table_row[start : start + batch],
         )
         found.append((actions.page + start, actions.rank, actions.dwell_ms))
     page, rank, dwell_ms = (np.concatenate(column) for column in zip(*found, strict=True))

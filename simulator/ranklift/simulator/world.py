@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
+from scipy.special import logit
 
 from ranklift.clicks.keys import hash_id
-from ranklift.simulator.behaviour import NO_DOCUMENT, Behaviour, Shown
+from ranklift.simulator.behaviour import Behaviour, of_grade
 from ranklift.simulator.collections import Collection
+from ranklift.simulator.shown import Shown
 from ranklift.simulator.users import Pages, Population, Users, pages_of, users_of
 from ranklift.v1.errors import InvalidRequest, Violation
 
@@ -21,13 +23,23 @@ Rankings: TypeAlias = Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
+class Appeal:
+    """What one result does to users: P(attracted | examined) in [0, 1], P(satisfied | clicked)."""
+
+    attractiveness: float
+    satisfaction: float
+
+
+@dataclass(frozen=True, slots=True)
 class World:
     """Everything that decides what happens, down to the last click.
 
     `name` begins the ids of users, sessions and pages, so two worlds played
     into one log need two names. `candidates` are the documents that are ranked
     for each query, in the order in which they are sent; only queries with
-    candidates are asked. `seed` is in [0, 2^64).
+    candidates are asked. `seed` is in [0, 2^64). `appeals`, by query and document
+    id, come before what the grade says: a log or a teacher knows more than a
+    judgment.
 
     Raises:
         InvalidRequest: a field is out of range, or `candidates` name what the
@@ -40,6 +52,7 @@ class World:
     candidates: Mapping[str, tuple[str, ...]]
     population: Population = field(default_factory=Population)
     behaviour: Behaviour = field(default_factory=Behaviour)
+    appeals: Mapping[str, Mapping[str, Appeal]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         violations = []
@@ -78,13 +91,24 @@ class World:
         """The queries that are asked; `Pages.query` indexes them."""
         return tuple(self.candidates)
 
-    def users(self) -> Users:
-        """Return who searches."""
-        return users_of(self.population, self.seed)
+    def users_at(self, pages: Pages) -> Users:
+        """Return who asks for each page, as they are at that moment."""
+        return users_of(self.population, self.seed, pages.user)
 
     def pages(self) -> Pages:
         """Return the pages that will be asked for, whichever ranker answers."""
         return pages_of(self.population, self.query_ids, self.seed)
+
+    def appeal(self, query_id: str, document_id: str) -> Appeal:
+        """Return what a result does to users."""
+        known = self.appeals.get(query_id, {}).get(document_id)
+        if known is not None:
+            return known
+        grade = self.collection.grade(query_id, document_id)
+        return Appeal(
+            of_grade(self.behaviour.attractiveness, grade),
+            of_grade(self.behaviour.satisfaction, grade),
+        )
 
     def user_id(self, user: int) -> str:
         return f"{self.name}-{user:0{USER_DIGITS}d}"
@@ -103,16 +127,19 @@ def event_ids(page_id: str, position: int) -> tuple[str, str]:
 
 
 def shown(world: World, rankings: Iterable[tuple[str, Sequence[str]]]) -> Shown:
-    """Return the pages that show the given (query id, document ids, best first), one a row."""
-    rows = list(rankings)
+    """Return what the given (query id, document ids, best first) show, one a column."""
+    columns = list(rankings)
     size = world.behaviour.page_size
-    document = np.zeros((len(rows), size), dtype=np.uint64)
-    grade = np.full((len(rows), size), NO_DOCUMENT, dtype=np.int64)
-    for row, (query_id, document_ids) in enumerate(rows):
+    document = np.zeros((size, len(columns)), dtype=np.uint64)
+    log_odds = np.full((size, len(columns)), -np.inf)
+    satisfaction = np.zeros((size, len(columns)))
+    for column, (query_id, document_ids) in enumerate(columns):
         for rank, document_id in enumerate(document_ids[:size]):
-            document[row, rank] = hash_id(document_id)
-            grade[row, rank] = world.collection.grade(query_id, document_id)
-    return Shown(document, grade)
+            appeal = world.appeal(query_id, document_id)
+            document[rank, column] = hash_id(document_id)
+            log_odds[rank, column] = logit(appeal.attractiveness)
+            satisfaction[rank, column] = appeal.satisfaction
+    return Shown(document, log_odds, satisfaction)
 
 
 def shown_by_query(world: World, rankings: Rankings) -> Shown:

@@ -6,8 +6,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ranklift.simulator.behaviour import Behaviour, LogNormal
+from ranklift.clicks.pbm import Pbm
+from ranklift.simulator.behaviour import Behaviour
 from ranklift.simulator.collections import Collection, Document
+from ranklift.simulator.dwell import LogNormal
 from ranklift.simulator.frames import EventFrames
 from ranklift.simulator.truth import TrueMetrics, true_lifts, true_metrics
 from ranklift.simulator.users import Population
@@ -27,7 +29,8 @@ BY_HAND = World(
     {"q": ("bad", "good")},
     Population(users=2, pages_per_user=1, propensity_sigma=0, dwell_sigma=0),
     Behaviour(
-        examination=(1.0, 0.5),
+        browsing=Pbm((1.0, 0.5)),
+        page_size=2,
         attractiveness=(0.2, 0.6),
         satisfaction=(0.0, 1.0),
         satisfied_dwell=LogNormal(np.log(100), 1e-6),

@@ -32,7 +32,7 @@ def test_the_mean_number_of_pages_is_as_asked(mean: float) -> None:
 
 
 def test_propensity_and_dwell_are_log_normal_and_unrelated() -> None:
-    users = users_of(MANY, seed=3)
+    users = users_of(MANY, 3, np.arange(MANY.users))
     assert stats.kstest(users.log_propensity / 0.6, "norm").pvalue > 1e-3
     assert stats.kstest(users.log_dwell / 0.35, "norm").pvalue > 1e-3
     assert stats.pearsonr(users.log_propensity, users.log_dwell).pvalue > 1e-3

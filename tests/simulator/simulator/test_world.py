@@ -3,11 +3,11 @@
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ranklift.clicks.keys import hash_id
-from ranklift.simulator.behaviour import NO_DOCUMENT
-from ranklift.simulator.world import Rankings, World, shown_by_query
+from ranklift.simulator.world import Appeal, Rankings, World, shown_by_query
 from ranklift.v1.errors import InvalidRequest
 
 
@@ -37,11 +37,21 @@ def test_a_page_shows_the_first_results_and_is_padded(world: World) -> None:
     query_id = world.query_ids[0]
     rankings: Rankings = {**world.candidates, query_id: world.candidates[query_id][:3]}
     pages = shown_by_query(world, rankings)
-    assert pages.grade.shape == (len(world.query_ids), world.behaviour.page_size)
-    first, second = pages.document[0].tolist(), pages.document[1].tolist()
+    assert pages.log_odds.shape == (world.behaviour.page_size, len(world.query_ids))
+    first, second = pages.document[:, 0].tolist(), pages.document[:, 1].tolist()
     assert first[:3] == [hash_id(d) for d in rankings[query_id]]
-    assert pages.grade[0, 3:].tolist() == [NO_DOCUMENT] * 7
+    assert pages.log_odds[3:, 0].tolist() == [-np.inf] * 7
     assert second == [hash_id(d) for d in rankings[world.query_ids[1]][:10]]
+
+
+def test_what_a_log_knows_comes_before_the_grade(world: World) -> None:
+    query_id, document_id = world.query_ids[0], world.candidates[world.query_ids[0]][0]
+    known = replace(world, appeals={query_id: {document_id: Appeal(0.5, 0.25)}})
+    pages = shown_by_query(known, world.candidates)
+    assert (pages.log_odds[0, 0], pages.satisfaction[0, 0]) == (0, 0.25)
+    np.testing.assert_array_equal(
+        pages.log_odds[1:], shown_by_query(world, world.candidates).log_odds[1:]
+    )
 
 
 def test_rankings_must_cover_every_query_once(world: World) -> None:

@@ -1,4 +1,4 @@
-"""`ranklift simulate`: simulated users play against a running gateway."""
+"""`ranklift simulate replay`: simulated users play against a running gateway."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from ranklift.cli.output import bar, out
 
 
-def simulate(
+def replay_world(
     collection: Annotated[
         Path | None,
         typer.Option(help="A judged collection in BEIR layout; a made-up world when not given."),
@@ -25,7 +25,7 @@ def simulate(
 ) -> None:
     """Send simulated sessions through the gateway and record what the users did.
 
-    Example: `ranklift simulate --collection data/cranfield --users 1000`
+    Example: `ranklift simulate replay --collection data/cranfield --users 1000`
     """
     import asyncio
 

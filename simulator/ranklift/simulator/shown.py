@@ -1,0 +1,48 @@
+"""What pages show, as click models look at it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from ranklift.clicks.keys import Keys, extend
+from ranklift.clicks.results import Floats, Rows
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shown:
+    """What some rankings show, best first: arrays of shape (page_size, rankings), padded.
+
+    By rank first: whoever reads down many pages takes one rank at a time.
+    """
+
+    document: Keys  # hash of the document id
+    log_odds: Floats  # of attraction, for a user with propensity 1; -inf: no result
+    satisfaction: Floats  # P(satisfied | clicked)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """The results of some pages as `clicks.results.Results`."""
+
+    page_keys: Keys  # (pages,)
+    log_propensity: Floats  # (pages,)
+    shown: Shown
+    ranking: NDArray[np.int64]  # (pages,), column in `shown`
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(self.page_keys), len(self.shown.document)
+
+    def keys(self, rank: int, rows: Rows) -> Keys:
+        return extend(self.page_keys[rows], self.shown.document[rank, self.ranking[rows]])
+
+    def attractiveness(self, rank: int, rows: Rows) -> Floats:
+        log_odds = self.shown.log_odds[rank, self.ranking[rows]] + self.log_propensity[rows]
+        return np.asarray(expit(log_odds))
+
+    def satisfaction(self, rank: int, rows: Rows) -> Floats:
+        return np.asarray(self.shown.satisfaction[rank, self.ranking[rows]])
