@@ -109,7 +109,7 @@ def fit(
 
     The largest examination is 1. The parameter "examination" has shape (ranks,
     ranks): its column 0 is for no click above, column r' for the last click at
-    rank r', NaN on and above the diagonal's right. What never occurred has the
+    rank r', and NaN beyond r. What never occurred has the
     value of no click above and a NaN error.
 
     Raises:
@@ -128,7 +128,7 @@ def fit(
     rows, columns = np.tril_indices(ranks)
     value[rows, columns] = factors.examination.value
     error[rows, columns] = factors.examination.error
-    unseen = np.isnan(value) & (np.arange(ranks) <= np.arange(ranks)[:, None])
+    unseen = np.isnan(error) & (np.arange(ranks) <= np.arange(ranks)[:, None])
     value[unseen] = np.broadcast_to(value[:, :1], value.shape)[unseen]
     return Fitted(
         Ubm(tuple(tuple(value[rank, : rank + 1].tolist()) for rank in range(ranks))),
