@@ -38,10 +38,10 @@ class SearchLog:
 
     `pages` has the schema `PAGES`, one page a row, those of a session in order: its
     `session`, `user` and `time` (null where not known), the `query`, and the ids of its
-    `documents`, best first; a page of a real log may show one twice. `clicks` has the schema `CLICKS`, by page: `page` is the row in
-    `pages`, `rank` is 0-based, `nth` the place among the clicks of the page from 0 (null
-    where the log has no order), `censored` whether the end of the dwell was not seen. A result
-    that was clicked again has several rows.
+    `documents`, best first; a page of a real log may show one twice. `clicks` has the schema
+    `CLICKS`, by page: `page` is the row in `pages`, `rank` is 0-based, `nth` the place among the
+    clicks of the page from 0 (null where the log has no order), `censored` whether the end of the
+    dwell was not seen. A result that was clicked again has several rows.
     """
 
     pages: pl.DataFrame
