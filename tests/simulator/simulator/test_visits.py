@@ -101,17 +101,15 @@ def test_a_page_without_a_click_satisfies_as_often_as_asked(
 
 def test_patience_belongs_to_the_user_and_moves_the_log_odds(world: World) -> None:
     # Nothing satisfies: each user has one chance to go on, spread around 0.65.
-    sessions = Sessions(
-        patience_sigma=1.0, good_abandonment=0.0, visits_per_month=60, activity_shape=1e6
-    )
+    sessions = Sessions(patience_sigma=1.0, good_abandonment=0.0, activity_shape=1e6, gap_sigma=0.1)
     never = replace(EVEN, satisfaction=(0.0,))
-    population = Population(users=3_000, span=timedelta(days=14))
+    population = Population(users=3_000, span=timedelta(days=28))
     world = replace(world, behaviour=never, sessions=sessions, population=population)
     on: list[list[bool]] = [[] for _ in range(3_000)]
     for pages, _ in play(world):
         for user, step in zip(pages.user.tolist(), pages.step.tolist(), strict=True):
             on[user].append(step > 0)
-    decisions = np.array([row[1:3] for row in on])  # everybody comes 28 times or so
+    decisions = np.array([row[1:3] for row in on])  # everybody comes five times or more
     p = expit(logit(0.65) + stats.norm.ppf((np.arange(10_000) + 0.5) / 10_000))
     assert within(decisions[:, 0], p.mean())
     assert within(decisions[:, 0] & decisions[:, 1], (p**2).mean())
