@@ -26,6 +26,7 @@ Keys: TypeAlias = NDArray[np.uint64]
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _FIRST = np.uint64(0xBF58476D1CE4E5B9)
 _SECOND = np.uint64(0x94D049BB133111EB)
+_ONE = np.uint64(0x3FF0000000000000)  # the bits of 1.0
 
 
 class Purpose(IntEnum):
@@ -66,13 +67,7 @@ class Purpose(IntEnum):
 
 def mix(values: ArrayLike) -> Keys:
     """Return SplitMix64 of `values`, unsigned 64-bit integers of any shape."""
-    z = np.asarray(values, dtype=np.uint64)
-    # Wrapping round is the algorithm; numpy warns of it on scalars only.
-    with np.errstate(over="ignore"):
-        z = z + _GAMMA
-        z = (z ^ (z >> np.uint64(30))) * _FIRST
-        z = (z ^ (z >> np.uint64(27))) * _SECOND
-    return np.asarray(z ^ (z >> np.uint64(31)))
+    return _mix_in_place(np.array(values, dtype=np.uint64))
 
 
 def extend(keys: ArrayLike, *fields: ArrayLike) -> Keys:
@@ -84,17 +79,29 @@ def extend(keys: ArrayLike, *fields: ArrayLike) -> Keys:
     """
     chained = np.asarray(keys, dtype=np.uint64)
     for field in fields:
-        chained = mix(chained ^ mix(field))
+        chained = extend_mixed(chained, mix(field))
     return chained
+
+
+def extend_mixed(keys: Keys, mixed: Keys) -> Keys:
+    """Return `extend(keys, field)` for `mixed = mix(field)`, which many keys may share."""
+    return _mix_in_place(np.asarray(keys ^ mixed))
 
 
 def uniform(keys: ArrayLike) -> NDArray[np.float64]:
     """Return the draw of each key, uniform over the open interval (0, 1).
 
-    52 bits and a half: with 53, the largest value would round to exactly 1.
+    The high 52 bits h make (h + 1/2) 2^-52, a half because with 53 bits the
+    largest value would round to exactly 1.
     """
-    high = np.asarray(keys, dtype=np.uint64) >> np.uint64(12)
-    return np.asarray((high.astype(np.float64) + 0.5) * 2.0**-52)
+    bits = np.asarray(keys, dtype=np.uint64) >> np.uint64(12)
+    # As the mantissa of a number 1 + h 2^-52 in [1, 2); taking 1 - 2^-53 off is exact.
+    return np.asarray(np.asarray(bits | _ONE).view(np.float64) - (1 - 2.0**-53))
+
+
+def draw(keys: Keys, purpose: Purpose) -> NDArray[np.float64]:
+    """Return `uniform(extend(keys, purpose))`: what each key decides for one purpose."""
+    return uniform(extend_mixed(keys, _MIXED[purpose]))
 
 
 def hash_id(identifier: str) -> int:
@@ -108,3 +115,18 @@ def hash_id(identifier: str) -> int:
 def hash_ids(identifiers: list[str] | tuple[str, ...]) -> Keys:
     """Return `hash_id` of each string, shape (identifiers,)."""
     return np.fromiter((hash_id(i) for i in identifiers), dtype=np.uint64, count=len(identifiers))
+
+
+def _mix_in_place(z: Keys) -> Keys:
+    # A simulation spends most of its time here. Wrapping round is the algorithm.
+    high = np.empty_like(z)
+    z += _GAMMA
+    z ^= np.right_shift(z, np.uint64(30), out=high)
+    z *= _FIRST
+    z ^= np.right_shift(z, np.uint64(27), out=high)
+    z *= _SECOND
+    z ^= np.right_shift(z, np.uint64(31), out=high)
+    return z
+
+
+_MIXED = {purpose: mix(purpose) for purpose in Purpose}

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from ranklift.clicks.keys import Purpose, extend, hash_id, hash_ids, mix, uniform
+from ranklift.clicks.keys import Purpose, draw, extend, hash_id, hash_ids, mix, uniform
 
 GAMMA, MASK = 0x9E3779B97F4A7C15, 2**64 - 1
 words = st.integers(0, MASK)
@@ -95,3 +95,13 @@ def test_string_ids_hash_as_murmur3_and_the_same_in_another_process() -> None:
 
 def test_every_purpose_has_its_own_code() -> None:
     assert len({int(purpose) for purpose in Purpose}) == len(Purpose.__members__)
+
+
+@given(st.lists(words, min_size=1, max_size=5), st.sampled_from(Purpose))
+def test_a_draw_is_uniform_of_the_extended_key(keys: list[int], purpose: Purpose) -> None:
+    many = np.array(keys, dtype=np.uint64)
+    np.testing.assert_array_equal(draw(many, purpose), uniform(extend(many, purpose)))
+    one_by_one = [splitmix64(key ^ splitmix64(purpose)) for key in keys]
+    expected = [((h >> 12) + 0.5) * 2.0**-52 for h in one_by_one]
+    assert draw(many, purpose).tolist() == expected
+    assert many.tolist() == keys  # keys are left as they are

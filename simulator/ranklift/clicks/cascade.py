@@ -1,0 +1,45 @@
+"""The cascade model: users read down to the first result that attracts them.
+
+    P(click at r | r examined)                      = a_r
+    P(r + 1 examined | r examined, skipped/clicked) = 1 / 0
+
+A second click is ruled out: a log that has one gets a log-likelihood of -inf.
+Craswell, Zoeter, Taylor and Ramsey, "An experimental comparison of click
+position-bias models", WSDM 2008.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ranklift.clicks import chain
+from ranklift.clicks.results import Floats, Results, Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Cascade:
+    """Browsing of the cascade model, which has no parameters."""
+
+    @property
+    def ranks(self) -> None:
+        return None
+
+    def sample(self, results: Results) -> Sample:
+        """Return what users do, each result drawn from its own key."""
+        return chain.sample(results, 1.0, self._after_click)
+
+    def conditional(
+        self, attractiveness: Floats, satisfaction: Floats, clicked: NDArray[np.bool_]
+    ) -> Floats:
+        """Return P(click at the rank | clicks above), shape (pages, ranks)."""
+        return chain.conditional(attractiveness, satisfaction, clicked, 1.0, self._after_click)
+
+    def marginal(self, attractiveness: Floats, satisfaction: Floats) -> Floats:
+        """Return P(click at the rank) whatever is clicked above, shape (pages, ranks)."""
+        return chain.marginal(attractiveness, satisfaction, 1.0, self._after_click)
+
+    def _after_click(self, rank: int, attractiveness: Floats, satisfied: Floats) -> Floats:
+        return np.zeros_like(attractiveness)
