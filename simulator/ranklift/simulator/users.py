@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from ranklift.v1.errors import InvalidRequest, Violation
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
+_COUNTED, _LONGEST_COUNT = 20.0, 120  # P(Poisson(20) >= 120) < 1e-50, less than any draw can say
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,10 +178,22 @@ def pages_of_users(
 
 def _poisson(rate: NDArray[np.float64], u: NDArray[np.float64]) -> NDArray[np.int64]:
     """Return the smallest k with P(Poisson(rate) <= k) >= u; 0 for rate 0."""
-    # pdtrik inverts the continuous extension of the distribution function in k.
-    with np.errstate(invalid="ignore"):
-        k = np.where(u <= np.exp(-rate), 0.0, np.ceil(pdtrik(u, rate)))
-    return k.astype(np.int64)
+    k = np.zeros(len(rate), dtype=np.int64)
+    # pdtrik inverts the continuous extension of the distribution function in k, which is slow.
+    large = (rate > _COUNTED).nonzero()[0]
+    k[large] = np.ceil(pdtrik(u[large], rate[large]))
+    rows = (rate <= _COUNTED).nonzero()[0]
+    mean, left = rate[rows], u[rows]
+    probability = np.exp(-mean)
+    for n in range(1, _LONGEST_COUNT):
+        left -= probability
+        on = (left > 0).nonzero()[0]
+        rows, left, mean = rows.take(on), left.take(on), mean.take(on)
+        if not len(rows):
+            break
+        k[rows] = n
+        probability = probability.take(on) * mean / n
+    return k
 
 
 def _visits(
@@ -210,7 +224,7 @@ def _times(
     span = population.span // MICROSECOND
     opens = step == 0
     arrival = uniform(extend(np.uint64(seed), user[opens], visit[opens], Purpose.ARRIVAL)) * span
-    in_order = np.take(arrival, np.lexsort((arrival, user[opens])))  # visits by user and time
+    in_order = _in_order(user[opens], arrival)
     mean_gap = population.mean_gap / MICROSECOND
     gap = np.where(opens, 0.0, -np.log(uniform(extend(key, Purpose.GAP))) * mean_gap)
     elapsed = gap  # since the visit began
@@ -221,5 +235,21 @@ def _times(
     offset = in_order[np.cumsum(opens) - 1] + elapsed
     within = np.minimum(offset, span - 1).astype(np.int64)
     # A visit can reach into the user's next one; then the pages take turns.
-    by_user_and_time = np.take(within, np.lexsort((within, user)))
-    return by_user_and_time + (population.start - EPOCH) // MICROSECOND
+    return _in_order(user, within) + (population.start - EPOCH) // MICROSECOND
+
+
+def _in_order(user: NDArray[np.int64], time: NDArray[Any]) -> NDArray[Any]:
+    """Return `time` in ascending order for each user; the rows of a user are next to each other."""
+    new = user[1:] != user[:-1]
+    early = time[1:] < time[:-1]
+    early &= ~new
+    if not early.any():
+        return time
+    # Most users have nothing to sort.
+    nth = np.concatenate([[0], np.cumsum(new)])
+    unsorted = np.zeros(nth[-1] + 1, dtype=bool)
+    unsorted[nth[1:][early]] = True
+    (rows,) = unsorted[nth].nonzero()
+    sorted_rows = np.array(time)
+    sorted_rows[rows] = time[rows][np.lexsort((time[rows], nth[rows]))]
+    return sorted_rows
