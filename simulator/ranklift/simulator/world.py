@@ -197,3 +197,12 @@ def shown_by_query(world: World, rankings: Rankings) -> Shown:
                 f'rankings["{query_id}"]', "names a document twice; a page shows it once"
             )
     return shown(world, ((query_id, rankings[query_id]) for query_id in world.query_ids))
+
+
+def side_by_side(tables: Sequence[Shown]) -> Shown:
+    """Return the columns of all tables, in their order."""
+    return Shown(
+        np.concatenate([table.document for table in tables], axis=1),
+        np.concatenate([table.log_odds for table in tables], axis=1),
+        np.concatenate([table.satisfaction for table in tables], axis=1),
+    )
