@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +17,9 @@ from scipy.special import gammaincinv, ndtri, pdtrik
 from ranklift.clicks.keys import Keys, Purpose, extend, hash_ids, uniform
 from ranklift.v1.errors import InvalidRequest, Violation
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+_COUNTED, _LONGEST_COUNT = 20.0, 120  # P(Poisson(20) >= 120) < 1e-50, less than any draw can say
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,40 +115,103 @@ def users_of(population: Population, seed: int, user: NDArray[np.int64]) -> User
     return Users(population.propensity_sigma * propensity, population.dwell_sigma * dwell)
 
 
-def activity_of(population: Population, seed: int) -> NDArray[np.int64]:
-    """Return the number of pages of each user, at least 1; shape (users,)."""
-    key = extend(np.uint64(seed), np.arange(population.users))
-    gamma = gammaincinv(population.activity_shape, uniform(extend(key, Purpose.ACTIVITY)))
-    rate = np.asarray(
-        gamma * (population.pages_per_user - 1) / population.activity_shape, dtype=np.float64
-    )
+@dataclass(frozen=True, slots=True, eq=False)
+class QueryLaw:
+    """How often each query is asked; indices of queries from the most popular one down."""
+
+    by_popularity: NDArray[np.int64]
+    cumulative: NDArray[np.float64]  # (queries,), share of the searches up to each; ends with inf
+    guide: NDArray[np.int64]  # the first query whose share may hold draws from n / len(guide) on
+
+    def draw(self, u: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return the query of each uniform draw.
+
+        From where the guide points there is little left to search: Chen and
+        Asau, "On generating random variates from an empirical distribution",
+        AIIE Transactions 1974.
+        """
+        nth = self.guide.take((u * len(self.guide)).astype(np.int64))
+        (rows,) = (self.cumulative.take(nth) <= u).nonzero()
+        while len(rows):
+            nth[rows] += 1
+            rows = rows.compress(self.cumulative.take(nth.take(rows)) <= u.take(rows))
+        return self.by_popularity.take(nth)
+
+
+def query_law(population: Population, query_ids: tuple[str, ...], seed: int) -> QueryLaw:
+    """Return how often each query is asked, the n-th most popular one in proportion to n^-s."""
+    # Popularity is drawn by query id, so a query stays popular when others are added.
+    draws = uniform(extend(np.uint64(seed), hash_ids(query_ids), Purpose.QUERY_POPULARITY))
+    weight = np.arange(1, len(query_ids) + 1) ** -population.query_exponent
+    cumulative = np.cumsum(weight) / weight.sum()
+    cumulative[-1] = np.inf  # whatever rounding made of the 1
+    cells = 1 << (4 * len(query_ids)).bit_length()  # a power of 2: the product with u is exact
+    guide = np.searchsorted(cumulative, np.arange(cells) / cells, side="right")
+    return QueryLaw(np.argsort(draws).astype(np.int64), cumulative, guide.astype(np.int64))
+
+
+def activity_of(
+    population: Population, seed: int, who: NDArray[np.int64] | None = None
+) -> NDArray[np.int64]:
+    """Return the number of pages of each user, or of those in `who`, at least 1."""
+    key = extend(np.uint64(seed), np.arange(population.users) if who is None else who)
+    activity = gamma_quantile(population.activity_shape, uniform(extend(key, Purpose.ACTIVITY)))
+    rate = activity * (population.pages_per_user - 1) / population.activity_shape
     return 1 + _poisson(rate, uniform(extend(key, Purpose.PAGES)))
 
 
 def pages_of(population: Population, query_ids: tuple[str, ...], seed: int) -> Pages:
     """Return every page that the population asks for, the same in every arm."""
-    pages = activity_of(population, seed)
-    user = np.repeat(np.arange(population.users), pages)
+    who = np.arange(population.users)
+    return pages_of_users(population, query_law(population, query_ids, seed), seed, who)
+
+
+def pages_of_users(
+    population: Population, queries: QueryLaw, seed: int, who: NDArray[np.int64]
+) -> Pages:
+    """Return every page that the users `who`, in ascending order, ask for."""
+    pages = activity_of(population, seed, who)
+    row = np.repeat(np.arange(len(who)), pages)
+    user = who[row]
     first = np.cumsum(pages) - pages  # each user's first row
-    nth = np.arange(len(user)) - first[user]
-    visit, step = _visits(population, seed, user, nth, first)
+    nth = np.arange(len(row)) - first[row]
+    visit, step = _visits(population, seed, user, nth, first[row])
     key = extend(np.uint64(seed), user, visit, step)
     return Pages(
         user=user,
         visit=visit,
         step=step,
-        query=_queries(population, query_ids, seed, key),
+        query=queries.draw(uniform(extend(key, Purpose.QUERY))),
         time_us=_times(population, seed, user, visit, step, key),
         key=key,
     )
 
 
+def gamma_quantile(shape: float, u: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the value below which a share `u` of a gamma distribution of scale 1 lies."""
+    if shape == 1:  # the default, and dear to compute in general
+        return -np.log1p(-u)
+    return np.asarray(gammaincinv(shape, u))
+
+
 def _poisson(rate: NDArray[np.float64], u: NDArray[np.float64]) -> NDArray[np.int64]:
     """Return the smallest k with P(Poisson(rate) <= k) >= u; 0 for rate 0."""
-    # pdtrik inverts the continuous extension of the distribution function in k.
-    with np.errstate(invalid="ignore"):
-        k = np.where(u <= np.exp(-rate), 0.0, np.ceil(pdtrik(u, rate)))
-    return k.astype(np.int64)
+    k = np.zeros(len(rate), dtype=np.int64)
+    # pdtrik inverts the continuous extension of the distribution function in k, which is slow.
+    large = (rate > _COUNTED).nonzero()[0]
+    k[large] = np.ceil(pdtrik(u[large], rate[large]))
+    rows = (rate <= _COUNTED).nonzero()[0]
+    mean, left = rate[rows], u[rows]
+    probability = np.exp(-mean)
+    for n in range(1, _LONGEST_COUNT):
+        left -= probability
+        on = (left > 0).nonzero()[0]
+        rows, left, mean = rows.take(on), left.take(on), mean.take(on)
+        if not len(rows):
+            break
+        k[rows] = n
+        probability = probability.take(on) * mean / n
+    return k
 
 
 def _visits(
@@ -154,7 +219,7 @@ def _visits(
     seed: int,
     user: NDArray[np.int64],
     nth: NDArray[np.int64],
-    first: NDArray[np.int64],
+    first: NDArray[np.int64],  # row of the user's first page
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return visit and step of each page: a visit has 1 + geometric pages."""
     u = uniform(extend(np.uint64(seed), user, nth, Purpose.CONTINUE))
@@ -162,19 +227,7 @@ def _visits(
     number = np.cumsum(opens)  # of the visit, over all users, from 1
     row = np.arange(len(user))
     opened = np.maximum.accumulate(np.where(opens, row, 0))  # first row of the page's visit
-    return number - number[first[user]], row - opened
-
-
-def _queries(
-    population: Population, query_ids: tuple[str, ...], seed: int, key: Keys
-) -> NDArray[np.int64]:
-    # Popularity is drawn by query id, so a query stays popular when others are added.
-    draws = uniform(extend(np.uint64(seed), hash_ids(query_ids), Purpose.QUERY_POPULARITY))
-    popularity = np.argsort(draws).astype(np.int64)
-    weight = np.arange(1, len(query_ids) + 1) ** -population.query_exponent
-    cumulative = np.cumsum(weight) / weight.sum()
-    nth = np.searchsorted(cumulative[:-1], uniform(extend(key, Purpose.QUERY)), side="right")
-    return np.take(popularity, nth)
+    return number - number[first], row - opened
 
 
 def _times(
@@ -186,16 +239,35 @@ def _times(
     key: Keys,
 ) -> NDArray[np.int64]:
     """Return page times within the span, in order for each user."""
-    span = population.span // _MICROSECOND
+    span = population.span // MICROSECOND
     opens = step == 0
     arrival = uniform(extend(np.uint64(seed), user[opens], visit[opens], Purpose.ARRIVAL)) * span
-    in_order = np.take(arrival, np.lexsort((arrival, user[opens])))  # visits by user and time
-    mean_gap = population.mean_gap / _MICROSECOND
+    in_order = _in_order(user[opens], arrival)
+    mean_gap = population.mean_gap / MICROSECOND
     gap = np.where(opens, 0.0, -np.log(uniform(extend(key, Purpose.GAP))) * mean_gap)
-    elapsed = np.cumsum(gap)
-    of_visit = np.cumsum(opens) - 1  # row in the visits
-    offset = in_order[of_visit] + elapsed - elapsed[opens][of_visit]
+    elapsed = gap  # since the visit began
+    # Step by step: a sum over all rows would be rounded by who else is there.
+    for nth in range(1, int(step.max()) + 1):
+        rows = (step == nth).nonzero()[0]
+        elapsed[rows] += elapsed[rows - 1]
+    offset = in_order[np.cumsum(opens) - 1] + elapsed
     within = np.minimum(offset, span - 1).astype(np.int64)
     # A visit can reach into the user's next one; then the pages take turns.
-    by_user_and_time = np.take(within, np.lexsort((within, user)))
-    return by_user_and_time + (population.start - _EPOCH) // _MICROSECOND
+    return _in_order(user, within) + (population.start - EPOCH) // MICROSECOND
+
+
+def _in_order(user: NDArray[np.int64], time: NDArray[Any]) -> NDArray[Any]:
+    """Return `time` in ascending order for each user; the rows of a user are next to each other."""
+    new = user[1:] != user[:-1]
+    early = time[1:] < time[:-1]
+    early &= ~new
+    if not early.any():
+        return time
+    # Most users have nothing to sort.
+    nth = np.concatenate([[0], np.cumsum(new)])
+    unsorted = np.zeros(nth[-1] + 1, dtype=bool)
+    unsorted[nth[1:][early]] = True
+    (rows,) = unsorted[nth].nonzero()
+    sorted_rows = np.array(time)
+    sorted_rows[rows] = time[rows][np.lexsort((time[rows], nth[rows]))]
+    return sorted_rows

@@ -6,14 +6,14 @@ only what a service adds (latency, scores) is missing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ranklift.simulator.behaviour import behave, click_time_us
+from ranklift.simulator.behaviour import click_time_us
 from ranklift.simulator.frames import (
     ASSIGNMENTS,
     ClickRows,
@@ -23,12 +23,10 @@ from ranklift.simulator.frames import (
     document_frame,
     page_frame,
 )
-from ranklift.simulator.shown import Shown
 from ranklift.simulator.users import Pages
-from ranklift.simulator.world import Rankings, World, shown_by_query
+from ranklift.simulator.waves import BATCH, Played, concatenated, play
+from ranklift.simulator.world import Rankings, World, shown_by_query, side_by_side
 from ranklift.v1.errors import InvalidRequest
-
-BATCH = 50_000  # pages; larger ones leave the processor's caches
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,16 +111,19 @@ def _play(
     assignments: pl.Series,  # (users,)
     batch: int,
 ) -> EventFrames:
-    pages = world.pages()
-    by_ranker = [shown_by_query(world, ranker.rankings) for ranker in rankers]
-    tables = Shown(  # (page_size, rankers * queries)
-        np.concatenate([shown.document for shown in by_ranker], axis=1),
-        np.concatenate([shown.log_odds for shown in by_ranker], axis=1),
-        np.concatenate([shown.satisfaction for shown in by_ranker], axis=1),
+    queries, size = len(world.query_ids), world.behaviour.page_size
+    tables = side_by_side([shown_by_query(world, ranker.rankings) for ranker in rankers])
+    pages, page, rank, dwell_ms = _in_order(
+        play(
+            world,
+            tables,
+            lambda rows: arm[rows.user] * queries + rows.query,
+            np.arange(len(arm)),
+            batch=batch,
+        )
     )
     page_arm = arm[pages.user]
-    table_row = page_arm * len(world.query_ids) + pages.query
-    size = world.behaviour.page_size
+    table_row = page_arm * queries + pages.query
     lists = [
         list(ranker.rankings[query_id][:size]) for ranker in rankers for query_id in world.query_ids
     ]
@@ -142,7 +143,6 @@ def _play(
             assignments=assignments.gather(pages.user),
         ),
     )
-    page, rank, dwell_ms = _clicks(world, pages, tables, table_row, batch)
     padded = [document for row in lists for document in row + [""] * (size - len(row))]
     clicks, dwells = click_frames(
         pages_shown["impression_id"],
@@ -159,20 +159,22 @@ def _play(
     return EventFrames(pages_shown, clicks, dwells, documents)
 
 
-def _clicks(
-    world: World, pages: Pages, tables: Shown, table_row: NDArray[np.int64], batch: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return page, 0-based rank and dwell of each click, by page and rank."""
-    found = []
-    for start in range(0, len(pages), batch):
-        rows = pages[start : start + batch]
-        actions = behave(
-            world.behaviour,
-            rows.key,
-            world.users_at(rows),
-            tables,
-            table_row[start : start + batch],
-        )
-        found.append((actions.page + start, actions.rank, actions.dwell_ms))
-    page, rank, dwell_ms = (np.concatenate(column) for column in zip(*found, strict=True))
-    return page, rank, dwell_ms
+def _in_order(
+    played: Iterable[Played],
+) -> tuple[Pages, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return all pages by user and time, and row, 0-based rank and dwell of the clicks on them,
+    by page and rank."""
+    found, clicks, start = [], [], 0
+    for part in played:
+        found.append(part.pages)
+        actions = part.actions
+        clicks.append((actions.page + start, actions.rank, actions.dwell_ms))
+        start += len(part.pages)
+    pages = concatenated(found)
+    page, rank, dwell_ms = (np.concatenate(column) for column in zip(*clicks, strict=True))
+    order = np.argsort(pages.user, kind="stable")
+    row = np.empty_like(order)  # of each page, in order
+    row[order] = np.arange(len(order))
+    page = row[page]
+    by_page = np.argsort(page, kind="stable")
+    return pages[order], page[by_page], rank[by_page], dwell_ms[by_page]

@@ -8,13 +8,15 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import logit
 
 from ranklift.clicks.keys import hash_id
-from ranklift.simulator.behaviour import Behaviour, of_grade
+from ranklift.simulator.behaviour import Actions, Behaviour, of_grade
 from ranklift.simulator.collections import Collection
 from ranklift.simulator.shown import Shown
-from ranklift.simulator.users import Pages, Population, Users, pages_of, users_of
+from ranklift.simulator.users import Pages, Population, Users, query_law, users_of
+from ranklift.simulator.visits import Course, Planned, Reacting, Sessions, near_queries
 from ranklift.v1.errors import InvalidRequest, Violation
 
 USER_DIGITS = 7
@@ -39,7 +41,7 @@ class World:
     for each query, in the order in which they are sent; only queries with
     candidates are asked. `seed` is in [0, 2^64). `appeals`, by query and document
     id, come before what the grade says: a log or a teacher knows more than a
-    judgment.
+    judgment. Without `sessions` the pages are planned, whatever users see.
 
     Raises:
         InvalidRequest: a field is out of range, or `candidates` name what the
@@ -53,6 +55,9 @@ class World:
     population: Population = field(default_factory=Population)
     behaviour: Behaviour = field(default_factory=Behaviour)
     appeals: Mapping[str, Mapping[str, Appeal]] = field(default_factory=dict)
+    sessions: Sessions | None = None
+    # Made of the fields above when first asked for: it looks at all queries.
+    _course: Course | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         violations = []
@@ -95,9 +100,43 @@ class World:
         """Return who asks for each page, as they are at that moment."""
         return users_of(self.population, self.seed, pages.user)
 
-    def pages(self) -> Pages:
-        """Return the pages that will be asked for, whichever ranker answers."""
-        return pages_of(self.population, self.query_ids, self.seed)
+    def pages(self, who: NDArray[np.int64] | None = None) -> Pages:
+        """Return the pages that all users, or those in `who`, ask for, whichever ranker answers.
+
+        Raises:
+            InvalidRequest: with `sessions`, nobody knows the pages before they were played.
+        """
+        course = self._course_of_users()
+        if not isinstance(course, Planned):
+            raise InvalidRequest.of(
+                "world.sessions", "users react to what they see; play the world page by page"
+            )
+        return course.pages(self._users(who))
+
+    def first_pages(self, who: NDArray[np.int64] | None = None) -> Pages:
+        """Return the first page of each user, or of those in `who` (ascending), that ever comes."""
+        return self._course_of_users().first(self._users(who))
+
+    def next_pages(self, pages: Pages, actions: Actions) -> Pages:
+        """Return the next page of each user that goes on, given what all did on `pages`.
+
+        Users that do not go on are left out; each row depends on one row of `pages` only.
+        """
+        return self._course_of_users().after(pages, actions)
+
+    def _users(self, who: NDArray[np.int64] | None) -> NDArray[np.int64]:
+        return np.arange(self.population.users) if who is None else who
+
+    def _course_of_users(self) -> Course:
+        if self._course is None:
+            queries = query_law(self.population, self.query_ids, self.seed)
+            course: Course = Planned(self.population, queries, self.seed)
+            if self.sessions is not None:
+                near = near_queries(self.sessions, self.candidates)
+                course = Reacting(self.sessions, self.population, queries, near, self.seed)
+            object.__setattr__(self, "_course", course)
+            return course
+        return self._course
 
     def appeal(self, query_id: str, document_id: str) -> Appeal:
         """Return what a result does to users."""
@@ -158,3 +197,12 @@ def shown_by_query(world: World, rankings: Rankings) -> Shown:
                 f'rankings["{query_id}"]', "names a document twice; a page shows it once"
             )
     return shown(world, ((query_id, rankings[query_id]) for query_id in world.query_ids))
+
+
+def side_by_side(tables: Sequence[Shown]) -> Shown:
+    """Return the columns of all tables, in their order."""
+    return Shown(
+        np.concatenate([table.document for table in tables], axis=1),
+        np.concatenate([table.log_odds for table in tables], axis=1),
+        np.concatenate([table.satisfaction for table in tables], axis=1),
+    )

@@ -14,6 +14,7 @@ from ranklift.simulator.vectorised import (
     simulate,
     simulate_experiment,
 )
+from ranklift.simulator.visits import Sessions
 from ranklift.simulator.world import Rankings, World
 from ranklift.v1.errors import InvalidRequest
 
@@ -130,6 +131,12 @@ def test_every_candidate_document_is_there_once(world: World, frames: EventFrame
     assert frames.documents["document_id"].is_unique().all()
 
 
+@pytest.fixture(scope="module")
+def reacting(world: World) -> World:
+    """The same users, who come back or not as the pages please them."""
+    return replace(world, sessions=Sessions(visits_per_month=20))
+
+
 @pytest.mark.parametrize("batch", [1, 7, 10_000])
 def test_the_log_does_not_depend_on_the_batch(
     world: World, rankers: dict[str, SimulatedRanker], frames: EventFrames, batch: int
@@ -137,6 +144,53 @@ def test_the_log_does_not_depend_on_the_batch(
     again = simulate_experiment(world, rankers, assign, batch=batch)
     for name in ("pages", "clicks", "dwells", "documents"):
         assert_frame_equal(getattr(again, name), getattr(frames, name))
+
+
+@pytest.mark.parametrize("batch", [3, 100])
+def test_nor_does_that_of_users_who_react(
+    reacting: World, rankers: dict[str, SimulatedRanker], batch: int
+) -> None:
+    expected = simulate_experiment(reacting, rankers, assign)
+    again = simulate_experiment(reacting, rankers, assign, batch=batch)
+    for name in ("pages", "clicks", "dwells", "documents"):
+        assert_frame_equal(getattr(again, name), getattr(expected, name))
+
+
+def test_pages_of_users_who_react_are_by_user_and_time_with_their_clicks(
+    reacting: World, rankers: dict[str, SimulatedRanker]
+) -> None:
+    frames = simulate_experiment(reacting, rankers, assign)
+    pages = frames.pages
+    assert_frame_equal(pages, pages.sort("user_id", "page_time"))
+    assert pages["impression_id"].is_unique().all()
+    assert pages["user_id"].n_unique() < reacting.population.users  # some never come
+    assert pages.group_by("session_id").len()["len"].max() > 2  # type: ignore[operator]
+    clicks = frames.clicks.join(pages, on="impression_id", how="left", maintain_order="left")
+    assert_frame_equal(clicks, clicks.sort("user_id", "page_time", "position"))
+    shown_there = pl.col("documents").list.get(pl.col("position") - 1)
+    assert clicks.select((shown_there == pl.col("document_id")).all()).item()
+
+
+def test_the_arm_changes_when_its_users_come_back(
+    reacting: World, rankers: dict[str, SimulatedRanker]
+) -> None:
+    first = simulate(reacting, rankers["control"]).pages
+    other = simulate(reacting, rankers["student"]).pages
+    assert first["impression_id"].to_list() != other["impression_id"].to_list()
+    opening = pl.col("impression_id").str.ends_with("-0-0")
+    assert_frame_equal(
+        first.filter(opening).select("impression_id", "page_time", "query"),
+        other.filter(opening).select("impression_id", "page_time", "query"),
+    )
+
+
+def test_a_world_that_nobody_visits_has_an_empty_log(
+    reacting: World, rankers: dict[str, SimulatedRanker]
+) -> None:
+    empty = replace(reacting, sessions=Sessions(visits_per_month=1e-9))
+    frames = simulate_experiment(empty, rankers, assign)
+    assert frames.pages.is_empty()
+    assert frames.clicks.is_empty()
 
 
 def test_a_user_does_the_same_whatever_the_others_are_assigned_to(
