@@ -6,6 +6,7 @@ in every arm.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -138,16 +139,28 @@ class QueryLaw:
         return self.by_popularity.take(nth)
 
 
-def query_law(population: Population, query_ids: tuple[str, ...], seed: int) -> QueryLaw:
-    """Return how often each query is asked, the n-th most popular one in proportion to n^-s."""
-    # Popularity is drawn by query id, so a query stays popular when others are added.
-    draws = uniform(extend(np.uint64(seed), hash_ids(query_ids), Purpose.QUERY_POPULARITY))
-    weight = np.arange(1, len(query_ids) + 1) ** -population.query_exponent
+def query_law(
+    population: Population,
+    query_ids: tuple[str, ...],
+    seed: int,
+    popularity: Mapping[str, float] | None = None,
+) -> QueryLaw:
+    """Return how often each query is asked: in proportion to `popularity` by query id, else the
+    n-th most popular one to n^-s."""
+    if popularity is None:
+        # Popularity is drawn by query id, so a query stays popular when others are added.
+        draws = uniform(extend(np.uint64(seed), hash_ids(query_ids), Purpose.QUERY_POPULARITY))
+        order = np.argsort(draws)
+        weight = np.arange(1, len(query_ids) + 1) ** -population.query_exponent
+    else:
+        asked = np.array([popularity[query_id] for query_id in query_ids], dtype=np.float64)
+        order = np.argsort(-asked, kind="stable")
+        weight = asked[order]
     cumulative = np.cumsum(weight) / weight.sum()
     cumulative[-1] = np.inf  # whatever rounding made of the 1
     cells = 1 << (4 * len(query_ids)).bit_length()  # a power of 2: the product with u is exact
     guide = np.searchsorted(cumulative, np.arange(cells) / cells, side="right")
-    return QueryLaw(np.argsort(draws).astype(np.int64), cumulative, guide.astype(np.int64))
+    return QueryLaw(order.astype(np.int64), cumulative, guide.astype(np.int64))
 
 
 def activity_of(

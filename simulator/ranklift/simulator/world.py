@@ -42,6 +42,8 @@ class World:
     candidates are asked. `seed` is in [0, 2^64). `appeals`, by query and document
     id, come before what the grade says: a log or a teacher knows more than a
     judgment. Without `sessions` the pages are planned, whatever users see.
+    `popularity` says how often each query is asked, in proportion; without it
+    the population's law does.
 
     Raises:
         InvalidRequest: a field is out of range, or `candidates` name what the
@@ -56,6 +58,7 @@ class World:
     behaviour: Behaviour = field(default_factory=Behaviour)
     appeals: Mapping[str, Mapping[str, Appeal]] = field(default_factory=dict)
     sessions: Sessions | None = None
+    popularity: Mapping[str, float] | None = None
     # Made of the fields above when first asked for: it looks at all queries.
     _course: Course | None = field(default=None, init=False, repr=False, compare=False)
 
@@ -78,6 +81,15 @@ class World:
             problem = self._problem(query_id, document_ids)
             if problem:
                 violations.append(Violation(f'world.candidates["{query_id}"]', problem))
+        if self.popularity is not None:
+            violations += [
+                Violation(
+                    f'world.popularity["{query_id}"]',
+                    f"{self.popularity.get(query_id)}, must be above 0",
+                )
+                for query_id in self.candidates
+                if not 0 < self.popularity.get(query_id, 0) < float("inf")
+            ]
         if violations:
             raise InvalidRequest(violations)
 
@@ -129,7 +141,7 @@ class World:
 
     def _course_of_users(self) -> Course:
         if self._course is None:
-            queries = query_law(self.population, self.query_ids, self.seed)
+            queries = query_law(self.population, self.query_ids, self.seed, self.popularity)
             course: Course = Planned(self.population, queries, self.seed)
             if self.sessions is not None:
                 near = near_queries(self.sessions, self.candidates)
