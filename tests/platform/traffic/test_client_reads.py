@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -46,37 +47,44 @@ def begin(registry: Registry, name: str, layer_share: float = 0.5) -> None:
     experiments.start(name, actor="ann", reason="")
 
 
-class Restless(ExperimentServicer):
-    """Serves the registry one experiment a page, and lets it change after a look at the layers."""
+async def unchanged() -> None: ...
 
-    after_layers: Callable[[int], None] = staticmethod(lambda looks: None)
-    looks = 0
+
+class Restless(ExperimentServicer):
+    """Serves the registry one experiment a page, and lets it change after each answer."""
+
+    def __init__(self, registry: Registry, answered: Callable[[str, int], None]) -> None:
+        super().__init__(
+            ExperimentRegistry(registry.experiments), config=ServingConfig, changed=unchanged
+        )
+        self.answered = answered
+        self.times: Counter[str] = Counter()
 
     async def ListLayers(  # noqa: N802
         self, request: pb.ListLayersRequest, context: Any
     ) -> pb.ListLayersResponse:
         reply = await super().ListLayers(request, context)
-        self.looks += 1
-        await asyncio.to_thread(self.after_layers, self.looks)
+        await self._answer("layers")
         return reply
 
     async def ListExperiments(  # noqa: N802
         self, request: pb.ListExperimentsRequest, context: Any
     ) -> pb.ListExperimentsResponse:
         request.page_size = 1
-        return await super().ListExperiments(request, context)
+        reply = await super().ListExperiments(request, context)
+        await self._answer("experiments")
+        return reply
+
+    async def _answer(self, call: str) -> None:
+        self.times[call] += 1
+        await asyncio.to_thread(self.answered, call, self.times[call])
 
 
-def read_by_client(registry: Registry, after_layers: Callable[[int], None]) -> list[Any]:
-    """Return the routes of `UNITS` as a client finds them, and as the registry has them now."""
-
-    async def unchanged() -> None: ...
+def read_by_client(registry: Registry, answered: Callable[[str, int], None]) -> list[Any]:
+    """Return the routes of `UNITS` as a client finds them when it is opened."""
 
     async def scenario() -> list[Any]:
-        servicer = Restless(
-            ExperimentRegistry(registry.experiments), config=ServingConfig, changed=unchanged
-        )
-        servicer.after_layers = after_layers
+        servicer = Restless(registry, answered)
         models = ModelServicer(registry.models, Upstreams(()), changed=unchanged)
         hosted = await host(
             "127.0.0.1:0",
@@ -109,17 +117,18 @@ def as_registered(registry: Registry) -> list[Any]:
 def test_every_page_of_experiments_is_read(registry: Registry) -> None:
     for name in ("one", "two"):
         begin(registry, name)
-    routes = read_by_client(registry, lambda looks: None)
+    routes = read_by_client(registry, lambda call, times: None)
     assert routes == as_registered(registry)
     assert {one.experiment for route in routes for one in route.assignments} == {"one", "two"}
 
 
-def test_a_layer_that_changes_during_a_read_is_read_again(registry: Registry) -> None:
+@pytest.mark.parametrize("after", ["layers", "experiments"])
+def test_a_layer_that_changes_during_a_read_is_read_again(registry: Registry, after: str) -> None:
     """The last experiment of the layer ends, so its salt changes, and another one starts."""
     begin(registry, "one")
 
-    def change(looks: int) -> None:
-        if looks == 1:
+    def change(call: str, times: int) -> None:
+        if (call, times) == (after, 1):
             ExperimentRegistry(registry.experiments).conclude(
                 "one", Decision.NONE, actor="ann", reason=""
             )
@@ -131,8 +140,9 @@ def test_a_layer_that_changes_during_a_read_is_read_again(registry: Registry) ->
 
 
 def test_layers_that_never_keep_still_are_not_guessed_at(registry: Registry) -> None:
-    def change(looks: int) -> None:
-        registry.experiments.set_layer("other", looks, actor="ann", reason="")
+    def change(call: str, times: int) -> None:
+        if call == "layers":
+            registry.experiments.set_layer("other", times, actor="ann", reason="")
 
     with pytest.raises(RuntimeError, match="changed with every look"):
         read_by_client(registry, change)
