@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 
 from ranklift.events.known import IDENTITY_BYTES, Clicked
@@ -55,8 +55,31 @@ class Fresh:
         # The generation that is being sorted, its rest in order, and the last `seq` of it.
         self._old_seen: set[bytes] = set()
         self._old_clicked: dict[bytes, _Click] = {}
-        self._to_sort: Iterator[bytes] | None = None
+        self._to_sort: list[bytes] | None = None
+        self._sorted = 0  # of `_to_sort`
         self._sorted_up_to = 0
+        self.committed()
+
+    def committed(self) -> None:
+        """Keep what the transaction added: it is on disk."""
+        self._added: Sequence[bytes] = ()
+        self._before = (self._first, self._last, self._sorted)
+        self._untouched = self._may_take_back = True
+
+    def rolled_back(self) -> None:
+        """Take back what the transaction added: it is not on disk.
+
+        While a disk is full every transaction fails; to read again all that is fresh, each time,
+        would hold up everything else.
+        """
+        if not self._may_take_back:
+            self.reset()
+            return
+        self._seen.difference_update(self._added)
+        for key in self._added:
+            self._clicked.pop(key, None)
+        self._first, self._last, self._sorted = self._before
+        self.committed()
 
     def follow(self) -> None:
         """Take in what other processes appended, and drop what they sorted."""
@@ -75,6 +98,8 @@ class Fresh:
             texts = iter(json.loads(clicks))
             clicked = (Clicked(*what) for what in zip(texts, texts, texts, strict=True))
             self._remember(seq, recorded, keys, dict(zip(keys, clicked, strict=False)))
+        if self._untouched:  # what others appended stays, whatever becomes of this transaction
+            self.committed()
 
     def among(self, identities: set[bytes]) -> set[bytes]:
         """Return which identities are known here."""
@@ -93,6 +118,7 @@ class Fresh:
     def append(self, seen: set[bytes], clicked: Mapping[bytes, Clicked], recorded: int) -> None:
         """Append identities; those of clicks, with what was clicked, are among them."""
         self.follow()
+        self._untouched = False
         if seen:
             keys = [*clicked, *(seen - clicked.keys())]
             texts = [
@@ -107,12 +133,14 @@ class Fresh:
             seq = cursor.lastrowid or 0
             if self._first is None:
                 self._first = seq
+            self._added = [*self._added, *(key for key in keys if key not in self._seen)]
             self._remember(seq, recorded, keys, clicked)
         self._sort(max(SORTED_AT_LEAST, SORTED_FOR_EACH * len(seen)))
 
     def settle(self) -> None:
         """Sort everything now: the indexes then hold all that is known."""
         self.follow()
+        self._untouched = self._may_take_back = False
         self._sort(sys.maxsize)
         self._begin_to_sort()
         self._sort(sys.maxsize)
@@ -129,14 +157,16 @@ class Fresh:
     def _begin_to_sort(self) -> None:
         self._old_seen, self._seen = self._seen, set()
         self._old_clicked, self._clicked = self._clicked, {}
-        self._to_sort = iter(sorted(self._old_seen))
+        self._to_sort, self._sorted = sorted(self._old_seen), 0
         self._sorted_up_to = self._last
+        self._may_take_back = False
 
     def _sort(self, count: int) -> None:
         """Move the next `count` of the old generation into the indexes, and end with the last."""
         if self._to_sort is None:
             return
-        part = list(islice(self._to_sort, count))
+        part = self._to_sort[self._sorted : self._sorted + count]
+        self._sorted += len(part)
         self._insert("seen", ((key,) for key in part))
         clicks = ((key, *self._old_clicked[key]) for key in part if key in self._old_clicked)
         self._insert("clicked", clicks)
@@ -145,6 +175,7 @@ class Fresh:
         self._connection.execute("DELETE FROM fresh WHERE seq <= ?", (self._sorted_up_to,))
         (self._first,) = self._connection.execute("SELECT min(seq) FROM fresh").fetchone()
         self._old_seen, self._old_clicked, self._to_sort = set(), {}, None
+        self._may_take_back = False
 
     def _insert(self, table: str, rows: Iterable[tuple[object, ...]]) -> None:
         # Some may be there: from another process that sorts the same, or did until it was killed.

@@ -157,11 +157,12 @@ class Journal:
             yield
             self.connection.execute("COMMIT")
         except BaseException:
-            self._fresh.reset()
+            self._fresh.rolled_back()
             # Some failures, a full disk among them, end the transaction by themselves.
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
             raise
+        self._fresh.committed()
 
     def look_up(self, mentions: Mentions, recorded_since: int) -> Known:
         """Return what is known of `mentions`; pages and clicks only when recorded in or after the

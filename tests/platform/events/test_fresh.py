@@ -71,9 +71,14 @@ def add(journal: Journal, numbers: list[int], recorded: int) -> None:
     journal.append(news, [], recorded)
 
 
-def add_and_fail(journal: Journal, numbers: list[int], recorded: int) -> None:
+def add_and_fail(
+    journal: Journal, numbers: list[int], recorded: int, *, settled: bool = False
+) -> None:
     with journal.transaction():
+        if settled:
+            journal.settle()
         add(journal, numbers, recorded)
+        assert known(journal, numbers)[0] == set(numbers)
         raise KeyError
 
 
@@ -90,14 +95,16 @@ def test_whoever_looks_finds_what_anybody_added(folder: Path, seed: int) -> None
         news = [number for number in dict.fromkeys(asked[:5]) if number not in truth]
         since = rng.randrange(now + 1)
         with journal.transaction():
-            seen, clicks = known(journal, asked, since)
+            # What failed begins at 1,000, and is known to nobody.
+            seen, clicks = known(journal, [*asked, *range(1_000, 1_012)], since)
             assert seen == {number for number in asked if number in truth}
             assert clicks == {n for n in seen if n % 3 == 0 and truth[n] >= since}
             add(journal, news, now)
         truth.update(dict.fromkeys(news, now))
-        if rng.random() < 0.1:
+        for _ in range(rng.choice((0, 0, 1, 3))):
+            lost = list(range(1_000, 1_000 + rng.randrange(12)))
             with pytest.raises(KeyError):
-                add_and_fail(journal, [1_000 + now], now)
+                add_and_fail(journal, lost, now, settled=rng.random() < 0.1)
         if rng.random() < 0.1:
             journal.close()
             journals[which] = Journal.open(folder)
@@ -117,6 +124,23 @@ def test_whoever_looks_finds_what_anybody_added(folder: Path, seed: int) -> None
     with sqlite3.connect(folder / FILE_NAME) as database:
         assert database.execute("SELECT count(*) FROM seen").fetchone() == (len(truth),)
         assert database.execute("SELECT count(*) FROM fresh").fetchone() == (0,)
+
+
+def test_a_transaction_that_fails_costs_no_look_at_all_that_is_fresh(folder: Path) -> None:
+    journal = Journal.open(folder)
+    with journal.transaction():
+        add(journal, list(range(20)), 0)
+    said: list[str] = []
+    journal.connection.set_trace_callback(said.append)
+    for _ in range(3):
+        with pytest.raises(KeyError):
+            add_and_fail(journal, list(range(20, 25)), 0)
+    with journal.transaction():
+        assert known(journal, list(range(30)))[0] == set(range(20))
+    looks = [line for line in said if "FROM fresh WHERE seq >" in line]
+    assert looks
+    assert not [line for line in looks if "seq > 0 " in line]
+    journal.close()
 
 
 def test_a_sorting_that_was_killed_is_begun_again(folder: Path) -> None:

@@ -15,6 +15,8 @@ from ranklift.store.values import (
     Condition,
     Experiment,
     ExperimentState,
+    Exploration,
+    ExplorationMethod,
     Layer,
     ModelRef,
     Prerequisite,
@@ -229,6 +231,31 @@ def test_what_the_registry_should_have_kept_apart_shares_no_page_either() -> Non
     for unit in UNITS[:50]:
         (assignment,) = config.route(unit, "").assignments
         assert assignment.experiment == "a"
+
+
+def test_who_is_named_for_a_unit_comes_before_who_drew_it() -> None:
+    """In one layer, and over the ranker: "b" comes later by name, and wins all the same."""
+    for layer in ("one", "two"):
+        config = ServingConfig.of(
+            [of_layer("a", "one"), of_layer("b", layer, forced=(("tester", "new"),))], CHAMPION
+        )
+        route = config.route("tester", "")
+        assert (route.assignments, [met.experiment for met in route.forced]) == ((), ["b"])
+        assert route.ranked_by == route.forced[0]
+
+
+def test_a_page_is_explored_for_one_experiment_and_logged_for_no_other() -> None:
+    explored = [
+        of_layer(name, layer, arms=(Arm("explored", BUCKETS, exploration=exploration),))
+        for name, layer, exploration in (
+            ("b", "two", Exploration(ExplorationMethod.SWAP, 5, 0.5)),
+            ("a", "one", Exploration(ExplorationMethod.SWAP, 5, 0.1)),
+        )
+    ]
+    route = ServingConfig.of(explored, CHAMPION).route("user-1", "")
+    assert [met.experiment for met in route.assignments] == ["a"]
+    assert route.exploration == Exploration(ExplorationMethod.SWAP, 5, 0.1)
+    assert route.model == CHAMPION
 
 
 def test_prerequisites_of_prerequisites_are_looked_at_once_each() -> None:
