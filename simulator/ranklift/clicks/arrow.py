@@ -27,7 +27,9 @@ from ranklift.clicks.results import Floats
 
 Ints = NDArray[np.int64]
 
-LARGEST = 4_000  # parameters in a block: 128 MB, and a minute
+LARGEST = 4_000  # parameters in a block: 128 MB
+LEAST = 1.0  # information that counts for something; a trial on the scale of angles has about 4
+TINY = 1e-9  # eigenvalue of a matrix that has no inverse
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,37 +88,39 @@ class Arrow:
     border: Floats  # (inner parameters, border parameters)
     corner: Floats  # (border parameters, border parameters)
 
-    def solve(self, vector: Floats) -> Floats:
-        """Return |M|^-1 of a vector: of every block and of S, eigenvalues at least `LEAST`.
+    def step(self, gradient: Floats, longest: float) -> Floats:
+        """Return M^-1 of a gradient (border first), of M made positive definite.
 
-        For a positive definite matrix that is its inverse; otherwise it still leads uphill
-        wherever a gradient does, and no further than there is information.
+        Eigenvalues of the blocks and of S are replaced by their absolute values, and small
+        ones by `LEAST`: it leads uphill wherever the gradient does, and not far where there is
+        hardly any information. The border's step is shortened first, for the others follow it.
         """
-        outer, inner = np.split(vector, [len(self.corner)])
+        outer, inner = np.split(gradient, [len(self.corner)])
         scaled, alone = np.empty_like(self.border), np.empty_like(inner)
         for parameters, entries in self.blocks.by_size():
-            inverse = _inverse(self.inner[entries], 1.0)
+            inverse = _inverse(self.inner[entries], LEAST)
             scaled[parameters] = inverse @ self.border[parameters]
             alone[parameters] = (inverse @ inner[parameters][..., None])[..., 0]
         schur = self.corner - self.border.T @ scaled
-        outer = _inverse(schur, 1.0) @ (outer - self.border.T @ alone)
-        return np.concatenate([outer, alone - scaled @ outer])
+        outer = _inverse(schur, LEAST) @ (outer - self.border.T @ alone)
+        outer *= longest / max(longest, np.abs(outer).max(initial=0))
+        return np.concatenate([outer, np.clip(alone - scaled @ outer, -longest, longest)])
 
     def inverse_diagonal(self) -> Floats:
-        """Return the diagonal of the inverse, NaN where there is no information."""
+        """Return the diagonal of M^-1 (border first), NaN where it is above 1 / `LEAST`."""
         scaled, alone = np.empty_like(self.border), np.empty(len(self.border))
         for parameters, entries in self.blocks.by_size():
-            inverse = _inverse(self.inner[entries], 1e-9)
+            inverse = _inverse(self.inner[entries], TINY)
             scaled[parameters] = inverse @ self.border[parameters]
             alone[parameters] = np.diagonal(inverse, axis1=1, axis2=2)
-        outer = _inverse(self.corner - self.border.T @ scaled, 1e-9)
+        outer = _inverse(self.corner - self.border.T @ scaled, TINY)
         inner = alone + np.einsum("ij,jk,ik->i", scaled, outer, scaled)
-        variance = np.concatenate([np.diagonal(outer), inner])
-        return np.where(variance < 1e3, variance, np.nan)
+        diagonal = np.concatenate([np.diagonal(outer), inner])
+        return np.where(diagonal < 1 / LEAST, diagonal, np.nan)
 
 
 def _inverse(matrices: Floats, least: float) -> Floats:
-    """Return |M|^-1 of symmetric matrices of shape (..., n, n), 0 where an eigenvalue is."""
+    """Return the inverse of symmetric matrices, with eigenvalues' absolute values, or `least`."""
     values, vectors = np.linalg.eigh(matrices)
-    inverse = 1 / np.maximum(np.abs(values), least)
-    return np.asarray((vectors * inverse[..., None, :]) @ np.swapaxes(vectors, -1, -2))
+    size = np.maximum(np.abs(values), least)
+    return np.asarray((vectors / size[..., None, :]) @ np.swapaxes(vectors, -1, -2))

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import xlog1py, xlogy
 
 from ranklift.clicks.arrow import Arrow, Blocks, blocks_of
 from ranklift.clicks.log import NO_PAIR
@@ -32,14 +33,14 @@ class Formula:
     `after_skip` is the browsing parameter that is P(next is examined | skip); None: that is 1.
     `after_click` is P(next is examined | click) by some browsing parameters, attractiveness
     and satisfaction (0 in a model without), and affine in each of them. `of_click` names
-    those browsing parameters for some 0-based ranks, shape (ranks, any).
+    those browsing parameters for results at 0-based ranks.
     """
 
     browsing: int
     pairs: int
     satisfaction: bool
     after_skip: int | None
-    of_click: Callable[[Ints], Ints]
+    of_click: Callable[[Ints], tuple[int | Ints, ...]]
     after_click: Callable[..., Any]
 
     @property
@@ -47,16 +48,16 @@ class Formula:
         return self.browsing + self.pairs * (1 + self.satisfaction)
 
     def goes_on(self, click: list[Any]) -> Any:
-        """Return `after_click` of columns as in `click`."""
-        return self.after_click(*click) if self.satisfaction else self.after_click(*click, 0.0)
+        """Return `after_click` by columns as `click` has them."""
+        return self.after_click(*click, *([] if self.satisfaction else [0.0]))
 
     def click(self, pair: Ints, rank: Ints) -> Ints:
         """Return where the parameters of clicks are, shape (clicks, any)."""
         attraction = self.attraction(pair)
-        columns = [self.of_click(rank), attraction]
+        columns = [*self.of_click(rank), attraction]
         if self.satisfaction:
             columns.append(np.where(pair == NO_PAIR, self.size, attraction + self.pairs))
-        return np.column_stack(columns)
+        return np.column_stack([np.broadcast_to(column, pair.shape) for column in columns])
 
     def attraction(self, pair: Ints) -> Ints:
         """Return where attractiveness is; what is not there has a place behind all others."""
@@ -131,12 +132,14 @@ class Likelihood:
     skips: Floats  # (parameters,)
 
     def value(self, angle: Floats) -> float:
+        """Return the log-likelihood; -inf where the log is impossible."""
         p = np.append(probability(angle), 0.0)
-        return self._of_counts(p[:-1]) + sum(
-            float(rows.weight @ np.log(_value(self.formula, rows, p[rows.index])))
-            for terms in self.terms
-            for rows in terms.chunks()
-        )
+        value = self._of_counts(p[:-1])
+        with np.errstate(divide="ignore"):
+            for terms in self.terms:
+                for rows in terms.chunks():
+                    value += float(rows.weight @ np.log(_value(self.formula, rows, p[rows.index])))
+        return value
 
     def derivatives(self, angle: Floats) -> Derivatives:
         k, inner = self.formula.browsing, self.formula.size - self.formula.browsing
@@ -159,30 +162,28 @@ class Likelihood:
                 _add(gradient, rows.index, rows.weight[:, None] * slope)
                 bend *= -rows.weight[:, None, None]
                 browsing = rows.index[0] < k  # of all rows alike
-                outer, own = rows.index[:, browsing], rows.index[:, ~browsing] - k
+                outer, inside = rows.index[:, browsing], rows.index[:, ~browsing] - k
                 mixed = bend[:, ~browsing]
                 _add(corner, _pairs(outer * k, outer), bend[:, browsing][:, :, browsing])
-                _add(border, _pairs(own * k, outer), mixed[:, :, browsing])
-                _add(entries, self._meeting(own), mixed[:, :, ~browsing])
+                _add(border, _pairs(inside * k, outer), mixed[:, :, browsing])
+                _add(entries, self._meeting(inside), mixed[:, :, ~browsing])
         information = Arrow(self.blocks, entries[:-1], border[:-1], corner)
         return Derivatives(value, gradient[:-1], information)
 
     def _of_counts(self, p: Floats) -> float:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            clicks = np.where(self.clicks > 0, self.clicks * np.log(p), 0.0)
-        return float(clicks.sum() + self.skips @ np.log1p(-p))
+        return float(xlogy(self.clicks, p).sum() + xlog1py(self.skips, -p).sum())
 
-    def _meeting(self, own: Ints) -> Ints:
-        """Return where each two parameters of a row meet in a block, (rows, own, own)."""
+    def _meeting(self, inside: Ints) -> Ints:
+        """Return where each two parameters of a row meet in a block, (rows, any, any)."""
         start, slot, size = (
-            np.append(values, missing)[own]
+            np.append(values, missing)[inside]
             for values, missing in (
                 (self.blocks.start, self.blocks.entries),
                 (self.blocks.slot, 0),
                 (self.blocks.size, 0),
             )
         )
-        missing = own == len(self.blocks.size)
+        missing = inside == len(self.blocks.size)
         at = _pairs(start + slot * size, slot)
         at[missing[:, :, None] | missing[:, None, :]] = self.blocks.entries
         return at
@@ -206,7 +207,7 @@ def _value(formula: Formula, rows: Terms, p: Floats) -> Floats:
     first = skip + rows.below if rows.below else 0
     looks = np.where(rows.clicked, formula.goes_on(list(p[:, first:].T)), 1.0)
     if not rows.below:
-        return looks
+        return np.asarray(looks)
     goes_on = p[:, 0] if skip else 1.0
     some = np.zeros(len(p))  # P(a click from here on | examined)
     for a in p[:, skip:first].T[::-1]:
@@ -240,17 +241,16 @@ def _after_click(formula: Formula, p: Floats) -> _Curve:
     """Return P(next is examined | click); as it is affine, differences are its derivatives."""
     width = p.shape[1]
 
-    def at(**fixed: float) -> Any:
-        return formula.goes_on([fixed.get(f"_{i}", p[:, i]) for i in range(width)])
+    def at(fixed: dict[int, float]) -> Any:
+        return formula.goes_on([fixed.get(i, p[:, i]) for i in range(width)])
 
     slope, bend = np.empty(p.shape), np.zeros((*p.shape, width))
     for i in range(width):
-        slope[:, i] = at(**{f"_{i}": 1.0}) - at(**{f"_{i}": 0.0})
+        slope[:, i] = at({i: 1}) - at({i: 0})
     for i, j in combinations(range(width), 2):
-        low, high = ({f"_{i}": x} for x in (0.0, 1.0))
-        change = [at(**end, **{f"_{j}": 1.0}) - at(**end, **{f"_{j}": 0.0}) for end in (low, high)]
-        bend[:, i, j] = bend[:, j, i] = change[1] - change[0]
-    return _Curve(np.broadcast_to(at(), len(p)), slope, bend)
+        change = at({i: 1, j: 1}) - at({i: 1, j: 0}) - at({i: 0, j: 1}) + at({i: 0, j: 0})
+        bend[:, i, j] = bend[:, j, i] = change
+    return _Curve(np.broadcast_to(at({}), len(p)), slope, bend)
 
 
 def _some_click(a: Floats, goes_on: Floats | None) -> _Curve:

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ranklift.clicks.counts import total
 from ranklift.clicks.keys import extend_mixed, mix
 from ranklift.clicks.log import NO_PAIR, ClickLog
 from ranklift.clicks.results import Floats
@@ -44,7 +45,6 @@ class Tails:
     last_rank: Ints
     below: Ints  # (tails, ranks): pairs, and NO_PAIR behind the last one
     weight: Floats  # pages
-    results: float  # shown in all
 
 
 def tails_of(log: ClickLog) -> Tails:
@@ -71,14 +71,13 @@ def tails_of(log: ClickLog) -> Tails:
         key = extend_mixed(key, mix(column.astype(np.uint64)))
     _, first, of_tail = np.unique(key, return_index=True, return_inverse=True)
     return Tails(
-        clicks=np.bincount(pair, weights=weight * clicked, minlength=log.pairs),
-        skips=np.bincount(pair, weights=weight * ~clicked, minlength=log.pairs),
+        clicks=total(pair, weight * clicked, log.pairs),
+        skips=total(pair, weight * ~clicked, log.pairs),
         pair=cells // ranks,
         rank=cells % ranks,
-        count=np.bincount(of_cell, weights=weight[followed], minlength=len(cells)),
+        count=total(of_cell, weight[followed], len(cells)),
         last_pair=last_pair[first].astype(np.int64),
         last_rank=last[first],
         below=below[first].astype(np.int64),
-        weight=np.bincount(of_tail, weights=log.weight),
-        results=float((log.weight[:, None] * shown).sum()),
+        weight=total(of_tail, log.weight, len(first)),
     )

@@ -60,7 +60,14 @@ def main() -> None:
         ]
     print(
         json.dumps(
-            {"seconds": seconds, "epochs": len(table), "train": loss[0], "held": loss[1], "cpu": time.process_time(), "cols": list(table.columns)}
+            {
+                "seconds": seconds,
+                "epochs": len(table),
+                "train": loss[0],
+                "held": loss[1],
+                "cpu": time.process_time(),
+                "cols": list(table.columns),
+            }
         )
     )
 
