@@ -38,6 +38,7 @@ from tests.benchmarks import (
     rank_served,
     rank_swap,
     rank_tokens,
+    sim_ope,
     sim_realism,
     soak,
 )
@@ -67,6 +68,7 @@ BENCHMARKS: Mapping[str, Callable[[], str]] = {
     "rank_served": rank_served.measure,
     "rank_tokens": rank_tokens.measure,
     "sim_realism": sim_realism.measure,
+    "sim_ope": sim_ope.measure,
     "soak": soak.measure,
 }
 
