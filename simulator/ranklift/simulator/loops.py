@@ -12,10 +12,7 @@ import heapq
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-import numpy as np
-
 from ranklift.simulator.punctuality import Send, Why
-from ranklift.simulator.schedule import Schedule
 from ranklift.simulator.turns import Turn
 
 
@@ -80,8 +77,12 @@ async def closed(first: list[Turn], play: Play, clients: int) -> list[float]:
 _LEAD_SECONDS = 0.05
 
 
-async def open_(first: list[Turn], play: Play, schedule: Schedule, in_flight: int) -> list[Send]:
+async def open_(
+    first: list[Turn], play: Play, due_of: Callable[[list[int]], list[float]], in_flight: int
+) -> list[Send]:
     """Play every page when it is due, with at most `in_flight` calls at a time.
+
+    `due_of` says when pages at these times, in microseconds since 1970, are due, in seconds.
 
     A page that becomes due while its user, or a call, is awaited goes out as soon as that is over.
 
@@ -113,7 +114,7 @@ async def open_(first: list[Turn], play: Play, schedule: Schedule, in_flight: in
                 if not unfinished:
                     over.set()
             else:
-                due = float(schedule.due(np.array([played.following.time_us]))[0])
+                (due,) = due_of([played.following.time_us])
                 plan(played.following, due, Why.USER if due <= now else Why.NOTHING)
             await played.afterwards()
 
@@ -124,7 +125,7 @@ async def open_(first: list[Turn], play: Play, schedule: Schedule, in_flight: in
             if not over.is_set():
                 group.create_task(send(turn, due, why))
 
-        dues = schedule.due(np.array([turn.time_us for turn in first])).tolist()
+        dues = due_of([turn.time_us for turn in first])
         for turn, due in zip(first, dues, strict=True):
             plan(turn, due, Why.NOTHING)
         try:

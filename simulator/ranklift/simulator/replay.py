@@ -13,6 +13,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
+import numpy as np
+
 from ranklift.simulator.event_sender import EventSender
 from ranklift.simulator.loops import Played, closed, open_
 from ranklift.simulator.page_calls import PageCalls
@@ -23,7 +25,7 @@ from ranklift.simulator.punctuality import (
     punctuality,
     spread,
 )
-from ranklift.simulator.schedule import Schedule
+from ranklift.simulator.schedule import Schedule, start_us
 from ranklift.simulator.turns import Turn, turns_of
 from ranklift.simulator.world import World
 from ranklift.v1.credentials import IN_THE_CLEAR, Credentials
@@ -115,10 +117,15 @@ async def replay_on_schedule(
     async with _run(
         world, ranking_address, event_address, deadline_seconds, progress, credentials
     ) as run:
-        first = run.turns.first()
+        first, start = run.turns.first(), start_us(world)
         if first:
-            schedule.check_for(min(turn.time_us for turn in first))
-        sends = await open_(first, run.play, schedule, in_flight)
+            schedule.check_for(min(turn.time_us for turn in first) - start)
+
+        def due_of(times_us: list[int]) -> list[float]:
+            due: list[float] = schedule.due(np.array(times_us) - start).tolist()
+            return due
+
+        sends = await open_(first, run.play, due_of, in_flight)
     kept = punctuality(sends, late_after_ms)
     return run.result(kept.from_sent, started, kept)
 

@@ -1,15 +1,15 @@
 """When each page of a replay is to be sent, whatever happens.
 
-A schedule holds the world's clock against seconds since the start: the page that a user asks for
-at `world_us[i]` is due at `seconds[i]`, and one between two of them in between. Pages of users who
-react are not known beforehand, and each arm has others; a clock gives all of them their place.
-The same schedule, saved as a file, is the same load for every arm and ranker.
+A schedule holds the world's clock against the replay's: the page that a user asks for `world_us[i]`
+after the world began is due `seconds[i]` after the replay began, and one between two of them in
+between. Pages of users who react are not known beforehand, and each arm has others; a clock gives
+all of them their place. The same schedule, saved as a file, is the same load for every arm and
+ranker, and on another day: worlds that differ in their start only have the same one.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +21,12 @@ from ranklift.simulator.waves import play
 from ranklift.simulator.world import World, shown_by_query
 from ranklift.v1.errors import InvalidRequest, NotFound
 
-INSTANT = pl.Datetime("us", "UTC")
-COLUMNS = ("page_time", "send_seconds")
+COLUMNS = ("world_us", "send_seconds")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Schedule:
-    """Times of the world, in microseconds since 1970, and when its pages are due, in seconds.
+    """Microseconds since the world began, and when the pages of then are due, in seconds.
 
     Both have shape (times,) with at least two; `world_us` rises, `seconds` never falls, from 0 on.
 
@@ -58,17 +57,17 @@ class Schedule:
         if not self.seconds[0] >= 0:
             raise InvalidRequest.of(f"schedule.{COLUMNS[1]}", "row 1 is below 0")
 
-    def due(self, time_us: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return when the pages at these times are due, in seconds since the start.
+    def due(self, world_us: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return when pages so many microseconds into the world are due, in seconds.
 
         Pages after the last time go on at the mean pace.
         """
-        right = np.clip(self.world_us.searchsorted(time_us), 1, len(self.world_us) - 1)
+        right = np.clip(self.world_us.searchsorted(world_us), 1, len(self.world_us) - 1)
         left = right - 1
         width = self.world_us[right] - self.world_us[left]
-        part = np.clip((time_us - self.world_us[left]) / width, 0.0, 1.0)
+        part = np.clip((world_us - self.world_us[left]) / width, 0.0, 1.0)
         between = self.seconds[left] + part * (self.seconds[right] - self.seconds[left])
-        after = np.maximum(time_us - self.world_us[-1], 0)
+        after = np.maximum(world_us - self.world_us[-1], 0)
         return np.asarray(between + after / (self.world_us[-1] - self.world_us[0]) * self._length)
 
     @property
@@ -76,13 +75,13 @@ class Schedule:
         return float(self.seconds[-1] - self.seconds[0])
 
     def check_for(self, first_us: int) -> None:
-        """Raise InvalidRequest unless a world whose first page is at `first_us` fits."""
-        if not self.world_us[0] <= first_us <= self.world_us[-1]:
-            begins, ends = _instant(int(self.world_us[0])), _instant(int(self.world_us[-1]))
+        """Raise InvalidRequest unless a world whose first page comes so late fits."""
+        begins, ends = int(self.world_us[0]), int(self.world_us[-1])
+        if not begins <= first_us <= ends:
             raise InvalidRequest.of(
                 "schedule",
-                f"goes from {begins} to {ends}, and the world's first page is at "
-                f"{_instant(first_us)}: it was made for another world",
+                f"goes from {begins / 1e6:,.1f} s to {ends / 1e6:,.1f} s after the world began, "
+                f"whose first page comes at {first_us / 1e6:,.1f} s: it was made for another world",
             )
 
 
@@ -93,11 +92,8 @@ def own_clock(population: Population, speed: float) -> Schedule:
         InvalidRequest: `speed` is not positive.
     """
     _check_speed(speed)
-    start = (population.start - EPOCH) // MICROSECOND
-    span = population.span // MICROSECOND
-    return Schedule(
-        np.array([start, start + span]), np.array([0.0, population.span.total_seconds() / speed])
-    )
+    seconds = population.span.total_seconds()
+    return Schedule(np.array([0, population.span // MICROSECOND]), np.array([0.0, seconds / speed]))
 
 
 def in_turn(page_times_us: NDArray[np.int64], seconds: NDArray[np.float64]) -> Schedule:
@@ -119,20 +115,26 @@ def in_turn(page_times_us: NDArray[np.int64], seconds: NDArray[np.float64]) -> S
 
 
 def page_times_us(world: World) -> NDArray[np.int64]:
-    """Return when the pages of a world are asked for, in microseconds since 1970.
+    """Return how many microseconds into a world its pages are asked for.
 
     Users who react are shown the candidates as they are; another ranker makes for a few pages more
     or fewer, all of which a schedule made from these times has a place for.
     """
+    start = start_us(world)
     if world.sessions is None:
-        return world.pages().time_us
+        return world.pages().time_us - start
     played = play(
         world,
         shown_by_query(world, world.candidates),
         lambda pages: pages.query,
         np.arange(world.population.users),
     )
-    return np.concatenate([part.pages.time_us for part in played])
+    return np.concatenate([part.pages.time_us for part in played]) - start
+
+
+def start_us(world: World) -> int:
+    """Return when a world begins, in microseconds since 1970."""
+    return (world.population.start - EPOCH) // MICROSECOND
 
 
 def recorded_seconds(pages: pl.DataFrame, speed: float = 1.0) -> NDArray[np.float64]:
@@ -170,9 +172,9 @@ def read_pages(path: Path) -> pl.DataFrame:
 
 
 def save_schedule(schedule: Schedule, path: Path) -> None:
-    """Write a schedule as Parquet: `page_time` and `send_seconds`."""
-    times = pl.Series(COLUMNS[0], schedule.world_us).cast(INSTANT)
-    pl.DataFrame([times, pl.Series(COLUMNS[1], schedule.seconds)]).write_parquet(path)
+    """Write a schedule as Parquet: `world_us` (Int64) and `send_seconds` (Float64)."""
+    columns = zip(COLUMNS, (schedule.world_us, schedule.seconds), strict=True)
+    pl.DataFrame(dict(columns)).write_parquet(path)
 
 
 def load_schedule(path: Path) -> Schedule:
@@ -188,7 +190,7 @@ def load_schedule(path: Path) -> Schedule:
         frame = pl.read_parquet(path)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise InvalidRequest.of("schedule", f'"{path}" is no Parquet: {_first(error)}') from error
-    for column, kind in zip(COLUMNS, (INSTANT, pl.Float64), strict=True):
+    for column, kind in zip(COLUMNS, (pl.Int64, pl.Float64), strict=True):
         if column not in frame.columns:
             raise InvalidRequest.of(f"schedule.{column}", f'is no column of "{path}"')
         if frame.schema[column] != kind:
@@ -199,16 +201,12 @@ def load_schedule(path: Path) -> Schedule:
         if nulls.any():
             row = int(nulls.arg_max() or 0) + 1
             raise InvalidRequest.of(f"schedule.{column}", f"row {row} is empty")
-    return Schedule(frame[COLUMNS[0]].dt.epoch("us").to_numpy(), frame[COLUMNS[1]].to_numpy())
+    return Schedule(frame[COLUMNS[0]].to_numpy(), frame[COLUMNS[1]].to_numpy())
 
 
 def _check_speed(speed: float) -> None:
     if not 0 < speed < np.inf:
         raise InvalidRequest.of("speed", f"{speed}, must be above 0")
-
-
-def _instant(microseconds: int) -> str:
-    return datetime.fromtimestamp(microseconds / 1e6, UTC).isoformat(timespec="seconds")
 
 
 def _first(error: Exception) -> str:

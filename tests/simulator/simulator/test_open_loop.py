@@ -15,6 +15,7 @@ from ranklift.clicks.ccm import Ccm
 from ranklift.clicks.dbn import Dbn
 from ranklift.clicks.model import Browsing
 from ranklift.clicks.pbm import Pbm
+from ranklift.clicks.ubm import Ubm
 from ranklift.simulator.arrivals import Load, arrivals
 from ranklift.simulator.behaviour import Behaviour
 from ranklift.simulator.punctuality import Send, Why, punctuality
@@ -48,7 +49,7 @@ def play(
     return asyncio.run(run())
 
 
-BROWSINGS = [Pbm(), Dbn(), Ccm(0.9, 0.8, 0.5)]
+BROWSINGS = [Pbm(), Ubm(), Dbn(), Ccm(0.9, 0.8, 0.5)]
 
 
 @pytest.mark.parametrize("open_loop", [False, True], ids=["closed", "open"])
@@ -190,7 +191,7 @@ def test_impossible_options_are_refused(world: World, ideal: Rankings, option: s
 
 
 def test_a_schedule_of_another_world_is_refused(world: World, ideal: Rankings) -> None:
-    other = Schedule(np.array([0, 1_000_000]), np.array([0.0, 1.0]))
+    other = Schedule(np.array([0, 1]), np.array([0.0, 1.0]))
     with pytest.raises(InvalidRequest, match="was made for another world"):
         play(world, Services(world, ideal), other)
 
