@@ -63,6 +63,7 @@ class Purpose(IntEnum):
     LOSE = 40  # an event that never reaches the log
     DELAY = 41
     BURST = 42
+    ASSIGN = 50  # to an arm
 
 
 def mix(values: ArrayLike) -> Keys:

@@ -22,7 +22,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.special import expit, gammaincinv, logit, ndtri
+from scipy.special import expit, logit, ndtri
 
 from ranklift.clicks.keys import Keys, Purpose, extend, uniform
 from ranklift.simulator.behaviour import READING_US, Actions
@@ -32,6 +32,7 @@ from ranklift.simulator.users import (
     Pages,
     Population,
     QueryLaw,
+    gamma_quantile,
     pages_of_users,
 )
 from ranklift.v1.errors import InvalidRequest, Violation
@@ -190,13 +191,15 @@ class Reacting:
         on = self._goes_on(pages, satisfied)
         visit, step = np.where(on, pages.visit, pages.visit + 1), np.where(on, pages.step + 1, 0)
         key = extend(np.uint64(self.seed), pages.user, visit, step)
-        within = -np.log(uniform(extend(key, Purpose.GAP))) * (
-            self.population.mean_gap / MICROSECOND
-        )
-        absent = self._gap(pages.user, visit) * np.exp(-self.sessions.return_effect * satisfied)
+        gap = np.empty(len(pages))
+        (stays,), (leaves,) = on.nonzero(), (~on).nonzero()
+        mean_gap = self.population.mean_gap / MICROSECOND
+        gap[stays] = -np.log(uniform(extend(key[stays], Purpose.GAP))) * mean_gap
+        gap[leaves] = self._gap(pages.user[leaves], visit[leaves])
+        gap[leaves] *= np.exp(-self.sessions.return_effect * satisfied[leaves])
         end = (self.population.start + self.population.span - EPOCH) // MICROSECOND
-        gap = np.minimum(np.where(on, within, absent), end)  # a float may be beyond all integers
-        time = left + gap.astype(np.int64)
+        # A float may be beyond all integers.
+        time = left + np.minimum(gap, end).astype(np.int64)
         comes = (time < end).nonzero()[0]
         key = key[comes]
         query = np.where(on[comes], self._reformulated(pages.query[comes], key), self._fresh(key))
@@ -212,7 +215,7 @@ class Reacting:
         """Return the time before each visit after a page that did not satisfy, in microseconds."""
         key = extend(np.uint64(self.seed), user)
         shape, sigma = self.sessions.activity_shape, self.sessions.gap_sigma
-        activity = gammaincinv(shape, uniform(extend(key, Purpose.ACTIVITY))) / shape
+        activity = gamma_quantile(shape, uniform(extend(key, Purpose.ACTIVITY))) / shape
         z = ndtri(uniform(extend(key, visit, Purpose.RETURN)))
         with np.errstate(divide="ignore"):  # with a small shape, some never come
             mean = (_MONTH / MICROSECOND) / (self.sessions.visits_per_month * activity)
