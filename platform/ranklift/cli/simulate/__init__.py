@@ -5,6 +5,8 @@ from __future__ import annotations
 import typer
 
 from ranklift.cli.simulate.replay import replay_world
+from ranklift.cli.simulate.scenario import play_scenarios
 
 app = typer.Typer(no_args_is_help=True, help="Play simulated users whose truth is known.")
 app.command("replay")(replay_world)
+app.command("scenario")(play_scenarios)
