@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
 from datetime import UTC, datetime
 
 import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
 from tests.system.installation import BM25, STUDENT, Installation
 
 from ranklift.cli.collections import Ground
@@ -16,9 +19,12 @@ from ranklift.cli.processes import Child
 from ranklift.events.frames import EventFrames, read_events
 from ranklift.lift.experiment import lift_report
 from ranklift.settings import load_settings
-from ranklift.simulator.replay import ReplayResult, replay
+from ranklift.simulator.arrivals import Load, arrivals
+from ranklift.simulator.replay import ReplayResult, replay, replay_on_schedule
+from ranklift.simulator.schedule import in_turn, page_times_us
 from ranklift.simulator.users import Population
 from ranklift.simulator.vectorised import SimulatedRanker, simulate
+from ranklift.simulator.visits import Sessions
 from ranklift.simulator.world import World
 from ranklift.store.registry import open_registry
 from ranklift.store.values import ModelRef
@@ -124,19 +130,35 @@ def test_a_ranker_that_dies_fails_no_call_and_is_on_the_report(
     assert "fallback_share" in {check.name for check in report.checks if not check.passed}
 
 
+@pytest.mark.parametrize("sessions", [None, Sessions(visits_per_month=12.0)], ids=["plan", "react"])
 def test_replayed_users_do_what_vectorised_users_do(
-    installation: Installation, ground: Ground
+    installation: Installation, ground: Ground, sessions: Sessions | None
 ) -> None:
     begin_experiment(installation.gateway, EXPERIMENT, control=BM25, challenger=STUDENT)
     conclude_experiment(installation.gateway, EXPERIMENT, ship="challenger", reason="")
-    world = world_of(ground, users=60)
+    world = dataclasses.replace(world_of(ground, users=60), sessions=sessions)
+    times = page_times_us(world)
+    schedule = in_turn(times, arrivals(Load(rate=60.0), len(times), seed=1))
 
-    play(installation, world)
+    asyncio.run(
+        replay_on_schedule(
+            world,
+            schedule,
+            ranking_address=installation.gateway,
+            event_address=installation.gateway,
+            deadline_seconds=20,
+        )
+    )
 
     registry = open_registry(load_settings(home=installation.home).registry_url)
     rankings = rankings_of(ground, registry, STUDENT)
     registry.close()
     expected = simulate(world, SimulatedRanker(rankings, STUDENT.model, STUDENT.version))
-    columns = ["event_id", "impression_id", "document_id", "position", "click_time"]
-    recorded = read_events(installation.home).clicks.select(columns).collect()
-    assert recorded.sort("event_id").equals(expected.clicks.select(columns).sort("event_id"))
+    recorded = recorded_by(installation, len(expected.pages))
+    for frame, key, columns in (
+        ("pages", "impression_id", ["page_time", "user_id", "session_id", "query", "documents"]),
+        ("clicks", "event_id", ["impression_id", "document_id", "position", "click_time"]),
+        ("dwells", "event_id", ["click_event_id", "impression_id", "document_id", "dwell_ms"]),
+    ):
+        found = getattr(recorded, frame).select(key, *columns).sort(key).collect()
+        assert_frame_equal(found, getattr(expected, frame).select(key, *columns).sort(key))

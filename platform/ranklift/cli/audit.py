@@ -50,6 +50,7 @@ READS = frozenset(
     {
         "demo", "report", "lift", "power", "evaluate", "audit", "bench rank",
         "simulate replay", "simulate run",
+        "demo", "report", "lift", "power", "simulate replay", "simulate scenario", "evaluate", "audit", "bench rank",
         "serve all", "serve gateway", "serve ranker", "serve scheduler",
         "experiment list", "experiment show", "experiment schema", "layer list", "token list",
         "ramp status", "forecast list", "train cpt", "retrain list", "events export",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import selectors
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ranklift.cli.on_time import run_on_time
 from ranklift.cli.output import bar, out, step
 
 if TYPE_CHECKING:
@@ -149,11 +148,7 @@ def _measured(
             windows = await alternate(endpoints, plan, progress.update)
             return windows, found, time.process_time() - started
 
-    # The usual selector sleeps in whole milliseconds: too coarse to send on time.
-    with asyncio.Runner(
-        loop_factory=lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())
-    ) as runner:
-        return runner.run(run())
+    return run_on_time(run())
 
 
 def _peak() -> Peak:

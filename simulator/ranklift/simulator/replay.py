@@ -1,32 +1,38 @@
 """A whole world played through real services over gRPC.
 
-Pages go out in the order of their times, many at once, but a user's next page
-waits for the one before it. What users do with the ranking that came back is
-`behave`, the same as in a vectorised run, and goes to the EventService in
-batches. All ids are stable, so a repeated replay records nothing twice.
+Closed, as fast as so many clients can, or open, on a schedule, whatever the services do. What users
+do with the ranking that came back is `behave`, the same as in a vectorised run, and goes to the
+EventService in batches. All ids are stable, so a repeated replay records nothing twice.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import numpy as np
-from google.protobuf.duration_pb2 import Duration
-from google.protobuf.timestamp_pb2 import Timestamp
-from grpc import aio
 
-from ranklift.simulator.behaviour import behave, click_time_us
 from ranklift.simulator.event_sender import EventSender
-from ranklift.simulator.world import World, event_ids, shown
-from ranklift.v1 import events_pb2, ranking_pb2, ranking_pb2_grpc
+from ranklift.simulator.loops import Played, closed, open_
+from ranklift.simulator.page_calls import PageCalls
+from ranklift.simulator.punctuality import (
+    LATE_AFTER_MS,
+    Punctuality,
+    Spread,
+    punctuality,
+    spread,
+)
+from ranklift.simulator.schedule import Schedule, start_us
+from ranklift.simulator.turns import Turn, turns_of
+from ranklift.simulator.world import World
 from ranklift.v1.credentials import IN_THE_CLEAR, Credentials
 from ranklift.v1.errors import InvalidRequest, RequestError
 
-Progress = Callable[[int, int], None]  # pages done, pages in all
+Progress = Callable[[int, int], None]  # pages done, pages known
+IN_FLIGHT = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +42,9 @@ class ReplayResult:
     `pages` came back with a ranking; `failed_calls` did not, by gRPC status in
     `failures`. `fallback_pages` were ranked by another ranker than the arm's.
     `unrecorded_pages` came back without an impression id, so that nothing done
-    on them could be sent; their clicks are not in `clicks`. Latencies are of
-    the calls that came back, NaN when none did.
+    on them could be sent; their clicks are not in `clicks`. `latency` is of
+    the calls that came back, from when they were sent; `punctuality` is of a
+    replay on a schedule.
     """
 
     pages: int
@@ -46,10 +53,10 @@ class ReplayResult:
     unrecorded_pages: int
     clicks: int
     dwells: int
-    latency_p50_ms: float
-    latency_p99_ms: float
+    latency: Spread
     seconds: float
     failures: Mapping[str, int]
+    punctuality: Punctuality | None = None
 
 
 async def replay(
@@ -64,171 +71,137 @@ async def replay(
 ) -> ReplayResult:
     """Play the world through the services at two addresses ("host:port"; may be the same).
 
-    A ranking call that fails is counted, and its user sees no page. Recording
-    events is tried again while the service is away for a few seconds.
-    `progress` is called after every page.
+    Pages go out in the order of their times, `concurrency` at once, but a
+    user's next page waits for the one before it. A ranking call that fails is
+    counted, and its user sees no page. Recording events is tried again while
+    the service is away for a few seconds. `progress` is called after every page.
 
     Raises:
         Unreachable: the EventService stayed away.
         InvalidRequest: `concurrency` or `deadline_seconds` is not positive, the
             EventService refused events, or a ranking holds an unknown document.
     """
-    if concurrency < 1:
-        raise InvalidRequest.of("concurrency", f"{concurrency}, must be at least 1")
-    if not deadline_seconds > 0:
-        raise InvalidRequest.of("deadline_seconds", f"{deadline_seconds}, must be above 0")
+    _check_positive(concurrency=concurrency, deadline_seconds=deadline_seconds)
     started = time.perf_counter()
+    async with _run(
+        world, ranking_address, event_address, deadline_seconds, progress, credentials
+    ) as run:
+        seconds = await closed(run.turns.first(), run.play, concurrency)
+    return run.result(spread([1_000 * each for each in seconds]), started)
+
+
+async def replay_on_schedule(
+    world: World,
+    schedule: Schedule,
+    *,
+    ranking_address: str,
+    event_address: str,
+    in_flight: int = IN_FLIGHT,
+    late_after_ms: float = LATE_AFTER_MS,
+    deadline_seconds: float = 2.0,
+    progress: Progress | None = None,
+    credentials: Credentials = IN_THE_CLEAR,
+) -> ReplayResult:
+    """Play the world as `replay` does, every page when `schedule` says, whatever is in flight.
+
+    A page that is due before its user has the answer to the one before, or while `in_flight` calls
+    are under way, goes out as soon as that is over. Latency counts from when it was due.
+
+    Raises:
+        Unreachable, InvalidRequest: as `replay`; or the schedule is of another world.
+    """
+    _check_positive(
+        in_flight=in_flight, late_after_ms=late_after_ms, deadline_seconds=deadline_seconds
+    )
+    started = time.perf_counter()
+    async with _run(
+        world, ranking_address, event_address, deadline_seconds, progress, credentials
+    ) as run:
+        first, start = run.turns.first(), start_us(world)
+        if first:
+            schedule.check_for(min(turn.time_us for turn in first) - start)
+
+        def due_of(times_us: list[int]) -> list[float]:
+            due: list[float] = schedule.due(np.array(times_us) - start).tolist()
+            return due
+
+        sends = await open_(first, run.play, due_of, in_flight)
+    kept = punctuality(sends, late_after_ms)
+    return run.result(kept.from_sent, started, kept)
+
+
+def _check_positive(**options: float) -> None:
+    for name, value in options.items():
+        if not value > 0:
+            raise InvalidRequest.of(name, f"{value}, must be above 0")
+
+
+@asynccontextmanager
+async def _run(
+    world: World,
+    ranking_address: str,
+    event_address: str,
+    deadline_seconds: float,
+    progress: Progress | None,
+    credentials: Credentials,
+) -> AsyncIterator[_Run]:
+    """Give a run on open channels; at its end all its events are recorded."""
     async with (
         credentials.aio_channel(ranking_address) as ranking_channel,
         credentials.aio_channel(event_address) as event_channel,
     ):
-        run = _Run(world, ranking_channel, event_channel, deadline_seconds, progress)
-        in_time_order = iter(np.argsort(run.pages.time_us, kind="stable").tolist())
+        # The first page would wait for the connection. Whoever is not there fails its calls.
+        with suppress(TimeoutError):
+            await asyncio.wait_for(ranking_channel.channel_ready(), min(deadline_seconds, 1.0))
+        calls = PageCalls(world, ranking_channel, deadline_seconds)
+        run = _Run(world, calls, EventSender(event_channel), progress)
         try:
-            async with asyncio.TaskGroup() as workers:
-                for _ in range(concurrency):
-                    workers.create_task(run.work(in_time_order))
+            yield run
             await run.sender.flush()
         except ExceptionGroup as errors:
             refused = [error for error in errors.exceptions if isinstance(error, RequestError)]
             raise (refused or errors.exceptions)[0] from errors
-    return run.result(time.perf_counter() - started)
 
 
 class _Run:
-    """The state that the workers of one replay share."""
+    """What the pages of one replay share."""
 
     def __init__(
-        self,
-        world: World,
-        ranking_channel: aio.Channel,
-        event_channel: aio.Channel,
-        deadline_seconds: float,
-        progress: Progress | None,
+        self, world: World, calls: PageCalls, sender: EventSender, progress: Progress | None
     ) -> None:
-        self.world = world
-        self.pages = world.pages()
-        self.sender = EventSender(event_channel)
-        self._ranking = ranking_pb2_grpc.RankingServiceStub(ranking_channel)
-        self._deadline_seconds = deadline_seconds
+        self.turns = turns_of(world)
+        self.sender = sender
+        self._calls = calls
         self._progress = progress
-        self._query_ids = world.query_ids
-        self._requests = {query_id: self._request(query_id) for query_id in self._query_ids}
-        self._last_page: dict[int, asyncio.Event] = {}  # by user
-        self._failures: Counter[str] = Counter()
-        self._latencies_ms: list[float] = []
-        self._fallback_pages = self._unrecorded_pages = self._clicks = 0
+        self._pages = 0
 
-    def result(self, seconds: float) -> ReplayResult:
-        latencies = self._latencies_ms or [float("nan")]
-        p50, p99 = np.percentile(latencies, [50, 99])
-        return ReplayResult(
-            pages=len(self._latencies_ms),
-            failed_calls=self._failures.total(),
-            fallback_pages=self._fallback_pages,
-            unrecorded_pages=self._unrecorded_pages,
-            clicks=self._clicks,
-            dwells=self._clicks,
-            latency_p50_ms=float(p50),
-            latency_p99_ms=float(p99),
-            seconds=seconds,
-            failures=dict(self._failures),
-        )
+    async def play(self, turn: Turn) -> Played:
+        response = await self._calls.ask(turn)
+        actions = None if response is None else self._calls.actions(turn, response)
+        following = self.turns.after(turn, actions)
+        self._pages += response is not None
 
-    async def work(self, rows: Iterator[int]) -> None:
-        """Play one page after the other; `rows` is shared by all workers."""
-        for row in rows:
-            user = int(self.pages.user[row])
-            before, done = self._last_page.get(user), asyncio.Event()
-            self._last_page[user] = done
-            if before is not None:
-                # Some worker has it already: rows come in the order of their times.
-                await before.wait()
-            await self._play(row)
-            done.set()
-            if self._last_page[user] is done:
-                del self._last_page[user]
+        async def afterwards() -> None:
+            if response is not None and actions is not None:
+                await self.sender.add(self._calls.events(turn, response, actions))
             if self._progress is not None:
-                played = len(self._latencies_ms) + self._failures.total()
-                self._progress(played, len(self.pages))
+                self._progress(self._pages + self._calls.failures.total(), self.turns.known)
 
-    async def _play(self, row: int) -> None:
-        query_id = self._query_ids[self.pages.query[row]]
-        ids = (int(self.pages.user[row]), int(self.pages.visit[row]), int(self.pages.step[row]))
-        request = ranking_pb2.RankRequest()
-        request.CopyFrom(self._requests[query_id])
-        request.user_id = self.world.user_id(ids[0])
-        request.session_id = self.world.session_id(*ids[:2])
-        request.request_id = self.world.page_id(*ids)
-        request.request_time.CopyFrom(_instant(int(self.pages.time_us[row])))
-        sent = time.perf_counter()
-        try:
-            response = await self._ranking.Rank(request, timeout=self._deadline_seconds)
-        except aio.AioRpcError as error:
-            self._failures[error.code().name] += 1
-            return
-        self._latencies_ms.append((time.perf_counter() - sent) * 1_000)
-        self._fallback_pages += response.fallback_reason != 0
-        if not response.impression_id:
-            self._unrecorded_pages += 1
-            return
-        await self.sender.add(self._events(row, query_id, request.request_id, response))
+        return Played(response is not None, following, afterwards)
 
-    def _events(
-        self, row: int, query_id: str, page_id: str, response: ranking_pb2.RankResponse
-    ) -> list[events_pb2.Event]:
-        """Return the clicks on a page, each followed by its dwell."""
-        document_ids = [result.id for result in response.results]
-        unknown = set(document_ids).difference(self.world.candidates[query_id])
-        if unknown:
-            raise InvalidRequest.of(
-                "results",
-                f'page {page_id} shows "{min(unknown)}", which is not among its candidates',
-            )
-        page = self.pages[row : row + 1]
-        actions = behave(
-            self.world.behaviour,
-            page.key,
-            self.world.users_at(page),
-            shown(self.world, [(query_id, document_ids)]),
-            np.zeros(1, dtype=np.int64),
+    def result(
+        self, latency: Spread, started: float, kept: Punctuality | None = None
+    ) -> ReplayResult:
+        calls = self._calls
+        return ReplayResult(
+            pages=self._pages,
+            failed_calls=calls.failures.total(),
+            fallback_pages=calls.fallback_pages,
+            unrecorded_pages=calls.unrecorded_pages,
+            clicks=calls.clicks,
+            dwells=calls.clicks,
+            latency=latency,
+            seconds=time.perf_counter() - started,
+            failures=dict(calls.failures),
+            punctuality=kept,
         )
-        times = click_time_us(page.time_us, actions.rank + 1)
-        events = []
-        for rank, dwell_ms, click_us in zip(
-            actions.rank.tolist(), actions.dwell_ms.tolist(), times.tolist(), strict=True
-        ):
-            click_id, dwell_id = event_ids(page_id, rank + 1)
-            click = events_pb2.Click(
-                impression_id=response.impression_id,
-                document_id=document_ids[rank],
-                click_time=_instant(click_us),
-            )
-            dwell = events_pb2.Dwell(
-                click_event_id=click_id,
-                dwell_duration=Duration(
-                    seconds=dwell_ms // 1_000, nanos=dwell_ms % 1_000 * 1_000_000
-                ),
-            )
-            events.append(events_pb2.Event(event_id=click_id, click=click))
-            events.append(events_pb2.Event(event_id=dwell_id, dwell=dwell))
-        self._clicks += len(events) // 2
-        return events
-
-    def _request(self, query_id: str) -> ranking_pb2.RankRequest:
-        """Return what every request for a query has in common."""
-        documents = (
-            self.world.collection.documents[document_id]
-            for document_id in self.world.candidates[query_id]
-        )
-        return ranking_pb2.RankRequest(
-            query=self.world.collection.queries[query_id],
-            documents=[
-                ranking_pb2.Document(id=d.id, title=d.title, text=d.text) for d in documents
-            ],
-            top_n=self.world.behaviour.page_size,
-        )
-
-
-def _instant(microseconds: int) -> Timestamp:
-    return Timestamp(seconds=microseconds // 1_000_000, nanos=microseconds % 1_000_000 * 1_000)

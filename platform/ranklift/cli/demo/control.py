@@ -6,6 +6,8 @@ import time
 
 import grpc
 
+from ranklift.lift.plan_messages import plan_message
+from ranklift.store.analysis import AnalysisPlan
 from ranklift.store.values import ModelRef
 from ranklift.v1 import experiments_pb2 as pb
 from ranklift.v1 import experiments_pb2_grpc, models_pb2, models_pb2_grpc
@@ -17,7 +19,12 @@ SERVED_SECONDS = 20.0
 
 
 def begin_experiment(
-    address: str, name: str, *, control: ModelRef, challenger: ModelRef, planned_units: int = 0
+    address: str,
+    name: str,
+    *,
+    control: ModelRef,
+    challenger: ModelRef,
+    plan: AnalysisPlan | None = None,
 ) -> None:
     """Register an experiment of two equal arms, start it, and wait until it is served."""
     experiment = pb.Experiment(
@@ -27,7 +34,7 @@ def begin_experiment(
             pb.Arm(name=arm, share=0.5, model=ModelSelector(name=ref.model, version=ref.version))
             for arm, ref in (("control", control), ("challenger", challenger))
         ],
-        analysis=pb.AnalysisPlan(planned_units=planned_units),
+        analysis=plan_message(plan or AnalysisPlan()),
     )
     with grpc.insecure_channel(address) as channel:
         service = experiments_pb2_grpc.ExperimentServiceStub(channel)

@@ -166,7 +166,7 @@ def _show(outcome: Outcome, home: Path) -> None:
     out.print(
         f"{replayed.pages} pages, {replayed.clicks} clicks, {replayed.fallback_pages} fallback "
         f"pages, {replayed.failed_calls} failed calls; a page took "
-        f"{replayed.latency_p50_ms:.0f} ms (p50), {replayed.latency_p99_ms:.0f} ms (p99)"
+        f"{replayed.latency.p50:.0f} ms (p50), {replayed.latency.p99:.0f} ms (p99)"
     )
     page = home / f"{outcome.report.experiment}.html"
     page.write_text(to_html(outcome.report), encoding="utf-8")

@@ -18,6 +18,7 @@ from ranklift.simulator.behaviour import BINARY_GRADES, Behaviour
 from ranklift.simulator.replay import ReplayResult, replay
 from ranklift.simulator.truth import true_lifts
 from ranklift.simulator.users import Population
+from ranklift.simulator.visits import Sessions
 from ranklift.simulator.world import Rankings, World
 from ranklift.store.registry import Registry
 from ranklift.store.values import Experiment, ModelRef, RegisteredExperiment
@@ -40,15 +41,37 @@ class Outcome:
     replayed: ReplayResult
 
 
-def world_of(name: str, ground: Ground, *, users: int, pages_per_user: float, seed: int) -> World:
+def world_of(
+    name: str,
+    ground: Ground,
+    *,
+    users: int,
+    pages_per_user: float,
+    seed: int,
+    react: bool = False,
+) -> World:
     """Return users who searched yesterday: a retraining window holds their pages.
 
+    Those who `react` ask for about as many pages, but which depends on what they see.
     All on one day, so that at whatever hour a demo is made its report has one look.
     """
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     start = today - MARGIN - SPAN
     population = Population(users=users, pages_per_user=pages_per_user, start=start, span=SPAN)
-    return World(name, seed, ground.collection, ground.candidates, population, behaviour_of(ground))
+    return World(
+        name,
+        seed,
+        ground.collection,
+        ground.candidates,
+        population,
+        behaviour_of(ground),
+        sessions=_sessions(pages_per_user) if react else None,
+    )
+
+
+def _sessions(pages_per_user: float) -> Sessions:
+    # A visit is two pages on average.
+    return Sessions(visits_per_month=pages_per_user / 2 * (timedelta(days=30) / SPAN))
 
 
 def behaviour_of(ground: Ground) -> Behaviour:
