@@ -22,6 +22,7 @@ import numpy as np
 from scipy.special import expit
 
 from ranklift.simulator.behaviour import mean_dwell_seconds
+from ranklift.simulator.shown import Shown
 from ranklift.simulator.world import Rankings, World, shown_by_query
 
 _BATCH = 50_000  # pages; bounds the memory
@@ -55,8 +56,12 @@ def true_metrics(world: World, rankings: Rankings) -> TrueMetrics:
     Raises:
         InvalidRequest: a query of the world has no ranking.
     """
+    return metrics_of_shown(world, shown_by_query(world, rankings))
+
+
+def metrics_of_shown(world: World, by_query: Shown) -> TrueMetrics:
+    """Return the metrics when everybody sees these pages, one a query, in their order."""
     behaviour, pages = world.behaviour, world.pages()
-    by_query = shown_by_query(world, rankings)
     page_ctr = clicks = dwell = 0.0
     log_no_click = np.zeros(world.population.users)
     for start in range(0, len(pages), _BATCH):
