@@ -16,16 +16,20 @@ expectations by O(1 / clicks).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.optimize import brentq
 from scipy.special import expit
 
 from ranklift.simulator.behaviour import mean_dwell_seconds
+from ranklift.simulator.effects import STEADY, Effect, affected
 from ranklift.simulator.shown import Shown
 from ranklift.simulator.world import Rankings, World, shown_by_query
+from ranklift.v1.errors import InvalidRequest
 
 _BATCH = 50_000  # pages; bounds the memory
+_MOST_LOG_ODDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +54,24 @@ class TrueLift:
         return self.arm_value / self.control_value - 1
 
 
-def true_metrics(world: World, rankings: Rankings) -> TrueMetrics:
-    """Return the metrics of the ranker that shows `rankings`.
+def true_metrics(world: World, rankings: Rankings, effect: Effect | None = None) -> TrueMetrics:
+    """Return the metrics of the ranker that shows `rankings` and has this effect besides.
 
     Raises:
         InvalidRequest: a query of the world has no ranking.
     """
-    return metrics_of_shown(world, shown_by_query(world, rankings))
+    return metrics_of_shown(world, shown_by_query(world, rankings), effect)
 
 
-def metrics_of_shown(world: World, by_query: Shown) -> TrueMetrics:
+def metrics_of_shown(world: World, by_query: Shown, effect: Effect | None = None) -> TrueMetrics:
     """Return the metrics when everybody sees these pages, one a query, in their order."""
     behaviour, pages = world.behaviour, world.pages()
     page_ctr = clicks = dwell = 0.0
     log_no_click = np.zeros(world.population.users)
     for start in range(0, len(pages), _BATCH):
         batch = pages[start : start + _BATCH]
-        users = world.users_at(batch)
+        arm = np.zeros(len(batch), dtype=np.int64)
+        users = affected(world, world.users_at(batch), batch, [effect], arm)
         # (pages, ranks)
         log_odds = by_query.log_odds.T[batch.query] + users.log_propensity[:, None]
         satisfaction = by_query.satisfaction.T[batch.query]
@@ -86,13 +91,15 @@ def metrics_of_shown(world: World, by_query: Shown) -> TrueMetrics:
     )
 
 
-def true_lifts(world: World, control: Rankings, arm: Rankings) -> dict[str, TrueLift]:
-    """Return the true lift of one ranker over another by metric name.
+def true_lifts(
+    world: World, control: Rankings, arm: Rankings, effect: Effect | None = None
+) -> dict[str, TrueLift]:
+    """Return the true lift of one ranker, with its effect, over another by metric name.
 
     Raises:
         InvalidRequest: a query of the world has no ranking.
     """
-    before, after = true_metrics(world, control), true_metrics(world, arm)
+    before, after = true_metrics(world, control), true_metrics(world, arm, effect)
     return {
         "page_ctr": TrueLift("page_ctr", before.page_ctr, after.page_ctr),
         "user_ctr": TrueLift("user_ctr", before.user_ctr, after.user_ctr),
@@ -100,3 +107,31 @@ def true_lifts(world: World, control: Rankings, arm: Rankings) -> dict[str, True
             "dwell_per_click", before.dwell_per_click, after.dwell_per_click
         ),
     }
+
+
+def effect_for(
+    world: World, rankings: Rankings, lift: float = 0.0047, effect: Effect = STEADY
+) -> Effect:
+    """Return the effect that makes a true PageCTR lift over the same rankings without it.
+
+    `lift` is relative: 0.0047 is 0.47 % more. `effect` says how it comes and fades; its log odds
+    are replaced, to within 1e-9.
+
+    Raises:
+        InvalidRequest: no effect on the log odds in [-5, 5] makes such a lift, or a query of the
+            world has no ranking.
+    """
+    before = true_metrics(world, rankings).page_ctr
+
+    def missing(log_odds: float) -> float:
+        after = true_metrics(world, rankings, replace(effect, log_odds=log_odds)).page_ctr
+        return after / before - 1 - lift
+
+    least, most = missing(-_MOST_LOG_ODDS), missing(_MOST_LOG_ODDS)
+    if not least < 0 < most:
+        raise InvalidRequest.of(
+            "lift",
+            f"{lift}, must be in ({least + lift:.4f}, {most + lift:.4f}), what effects can make",
+        )
+    log_odds = brentq(missing, -_MOST_LOG_ODDS, _MOST_LOG_ODDS, xtol=1e-9)
+    return replace(effect, log_odds=log_odds)

@@ -14,6 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ranklift.simulator.behaviour import click_time_us
+from ranklift.simulator.effects import Effect
 from ranklift.simulator.frames import (
     ASSIGNMENTS,
     ClickRows,
@@ -43,12 +44,13 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class SimulatedRanker:
-    """What a model version shows for each query, computed beforehand."""
+    """What a model version shows for each query, computed beforehand, and what else it does."""
 
     rankings: Rankings
     model: str
     version: str
     digest: str = ""
+    effect: Effect | None = None
 
 
 def simulate(world: World, ranker: SimulatedRanker) -> EventFrames:
@@ -120,6 +122,7 @@ def _play(
             lambda rows: arm[rows.user] * queries + rows.query,
             np.arange(len(arm)),
             batch=batch,
+            effects=[ranker.effect for ranker in rankers],
         )
     )
     page_arm = arm[pages.user]

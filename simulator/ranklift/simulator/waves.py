@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ranklift.simulator.behaviour import Actions, behave
+from ranklift.simulator.effects import Effect, affected
 from ranklift.simulator.shown import Shown
 from ranklift.simulator.users import Pages
 from ranklift.simulator.world import World
@@ -32,21 +33,23 @@ def play(
     who: NDArray[np.int64],
     *,
     batch: int = BATCH,
+    effects: Sequence[Effect | None] = (),
 ) -> Iterator[Played]:
     """Yield everything that the users `who`, ascending, do, at most `batch` pages at a time.
 
-    `column_of` says which column of `shown` each page shows. Planned pages come by user and time;
+    `column_of` says which column of `shown` each page shows. `effects` are those of the arms, each
+    of which has as many columns as there are queries. Planned pages come by user and time;
     pages that follow from others come in waves, a wave by user, so that a stable sort by user puts
     them in the order of the planned ones. What is played depends neither on `batch` nor on who
     else is among `who`. One batch at least is yielded, without pages if nobody comes.
     """
     if world.sessions is None:
-        yield from _batches(world, shown, column_of, world.pages(who), batch)
+        yield from _batches(world, shown, column_of, world.pages(who), batch, effects)
         return
     wave = world.first_pages(who)
     while True:
         following = []
-        for played in _batches(world, shown, column_of, wave, batch):
+        for played in _batches(world, shown, column_of, wave, batch, effects):
             yield played
             following.append(world.next_pages(played.pages, played.actions))
         wave = concatenated(following)
@@ -60,11 +63,16 @@ def _batches(
     column_of: Callable[[Pages], NDArray[np.int64]],
     pages: Pages,
     batch: int,
+    effects: Sequence[Effect | None],
 ) -> Iterator[Played]:
+    queries = len(world.query_ids)
     for start in range(0, max(len(pages), 1), batch):
         rows = pages[start : start + batch]
         column = column_of(rows)
-        actions = behave(world.behaviour, rows.key, world.users_at(rows), shown, column)
+        users = world.users_at(rows)
+        if any(effects):
+            users = affected(world, users, rows, effects, column // queries)
+        actions = behave(world.behaviour, rows.key, users, shown, column)
         yield Played(rows, column, actions)
 
 

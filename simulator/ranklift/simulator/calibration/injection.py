@@ -8,50 +8,51 @@ not depend on the second.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import expit, logit
 
+from ranklift.simulator.calibration.experiment import two_arms
 from ranklift.simulator.calibration.truths import for_truth, shown_in
 from ranklift.simulator.compact import Script
 from ranklift.simulator.shown import Shown
-from ranklift.simulator.truth import TrueMetrics, metrics_of_shown
-from ranklift.simulator.world import side_by_side
+from ranklift.simulator.truth import effect_for, metrics_of_shown
+from ranklift.simulator.world import Rankings, World, side_by_side
 from ranklift.v1.errors import InvalidRequest
 
-# Beyond odds of e^3 times as many hardly any lift is left to be had.
-_LARGEST = 3.0
-_EXACT = 1e-7  # of the amounts; a lift is about as exact
+_MOST = 5.0  # log odds: hardly anything is left to be had beyond
+_EXACT = 1e-9
 
 
-def with_lift(script: Script, lift: float) -> Script:
-    """Return the world with `lift` in PageCTR and in dwell per click; its arms showed the same.
+def with_lift(world: World, rankings: Rankings, lift: float) -> Script:
+    """Return the world with an arm whose true lift in PageCTR and dwell per click is `lift`.
 
     Where users react, the lift is that of the pages they would have planned.
 
     Raises:
-        InvalidRequest: users cannot like results that much more, or less.
+        InvalidRequest: a query has no ranking, or no arm can have such a lift in this world.
     """
+    script = two_arms(world, rankings, rankings)
     if lift == 0:
         return script
-    world, control = for_truth(script.world), shown_in(script, 0)
-    before = metrics_of_shown(world, control)
+    planned, control = for_truth(world), shown_in(script, 0)
+    attraction = effect_for(planned, rankings, lift).log_odds
+    before = metrics_of_shown(planned, control).dwell_per_click
 
-    def lifted(attraction: float, satisfaction: float) -> TrueMetrics:
-        return metrics_of_shown(world, liked(control, attraction, satisfaction))
+    def missing(satisfaction: float) -> float:
+        shown = liked(control, attraction, satisfaction)
+        return metrics_of_shown(planned, shown).dwell_per_click / before - 1 - lift
 
-    attraction = _solved(
-        lambda amount: lifted(amount, 0.0).page_ctr / before.page_ctr - 1, lift, "PageCTR"
-    )
-    satisfaction = _solved(
-        lambda amount: lifted(attraction, amount).dwell_per_click / before.dwell_per_click - 1,
-        lift,
-        "dwell per click",
-    )
-    arm = liked(control, attraction, satisfaction)
+    least, most = missing(-_MOST), missing(_MOST)
+    if not least < 0 < most:
+        raise InvalidRequest.of(
+            "lift",
+            f"{lift} is none that dwell per click can have in this world; it can have "
+            f"{least + lift:.4f} to {most + lift:.4f}",
+        )
+    arm = liked(control, attraction, float(brentq(missing, -_MOST, _MOST, xtol=_EXACT)))
     return replace(script, shown=side_by_side([control, arm]))
 
 
@@ -60,14 +61,3 @@ def liked(shown: Shown, attraction: float, satisfaction: float) -> Shown:
     with np.errstate(divide="ignore"):
         satisfied = expit(logit(shown.satisfaction) + satisfaction)
     return replace(shown, log_odds=shown.log_odds + attraction, satisfaction=satisfied)
-
-
-def _solved(lift_at: Callable[[float], float], lift: float, what: str) -> float:
-    low, high = (lift_at(end) - lift for end in (-_LARGEST, _LARGEST))
-    if not low < 0 < high:
-        raise InvalidRequest.of(
-            "lift",
-            f"{lift:g} cannot be had in {what} in this world; it can be {low + lift:+.3g} to "
-            f"{high + lift:+.3g}",
-        )
-    return float(brentq(lambda a: lift_at(a) - lift, -_LARGEST, _LARGEST, xtol=_EXACT))
