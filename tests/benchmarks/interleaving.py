@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from ranklift.clicks.keys import extend, mix
-from ranklift.clicks.pbm import DEFAULT_EXAMINATION, sample
+from ranklift.clicks.pbm import DEFAULT_EXAMINATION, Pbm
+from ranklift.clicks.results import table
 from ranklift.lift.moments import Floats, Moments
 from ranklift.lift.ratio import Estimate, estimate
 from ranklift.store.values import InterleavingMethod
@@ -211,7 +212,8 @@ def _preference(world: World, method: InterleavingMethod, seed: list[int], users
         shown = np.array(order)
         user = visit // PAGES_PER_USER
         attraction = np.minimum(world.alpha[one, shown] * clickiness[user], 1)
-        clicked = sample(THETA, attraction, extend(keys[visit], shown)).clicked
+        seen = table(extend(keys[visit], shown)[None], attraction[None])
+        clicked = Pbm().sample(seen).clicked[0]
         if clicked.any():
             net[user] += VOTES[page.method](page, clicked.tolist(), 1, 0)
     columns = np.column_stack([net, np.full(users, float(PAGES_PER_USER))])

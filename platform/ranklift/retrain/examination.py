@@ -8,7 +8,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ranklift.clicks.pbm import DEFAULT_EXAMINATION, NotIdentified, examination_from_counts
+from ranklift.clicks.em import NotIdentified
+from ranklift.clicks.pbm import DEFAULT_EXAMINATION, examination_from_counts
 
 Counts: TypeAlias = NDArray[np.int64]
 # Of cells (pair index, 0-based rank, impressions, clicks), each of shape (cells,), the examination

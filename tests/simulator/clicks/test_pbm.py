@@ -6,41 +6,34 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ranklift.clicks.counts import PbmCounts, count
+from ranklift.clicks.counts import by_rank, count
+from ranklift.clicks.em import BetaPrior, NotIdentified
 from ranklift.clicks.keys import extend, hash_id
-from ranklift.clicks.pbm import (
-    DEFAULT_EXAMINATION,
-    BetaPrior,
-    NotIdentified,
-    PbmParameters,
-    examination_from_counts,
-    fit,
-    sample,
-    score,
-)
+from ranklift.clicks.log import ClickLog, click_log
+from ranklift.clicks.model import Estimate, Fitted
+from ranklift.clicks.pbm import DEFAULT_EXAMINATION, Pbm, examination_from_counts, fit
+from ranklift.clicks.results import table
 
 THETA = np.array([1.0, 0.6, 0.4, 0.25])
-Log = tuple[NDArray[np.int64], NDArray[np.bool_]]  # pairs and clicks, (pages, ranks)
 
 
-def log_of(pages: int, *, pairs: int, seed: int) -> tuple[Log, NDArray[np.float64]]:
+def log_of(pages: int, *, pairs: int, seed: int) -> tuple[ClickLog, NDArray[np.float64]]:
     """Return a log in random orders, and the attractiveness behind it."""
     rng = np.random.default_rng(seed)
     alpha = rng.uniform(0.1, 0.9, pairs)
     shown = rng.permuted(np.tile(np.arange(pairs), (pages, 1)), axis=1)[:, : len(THETA)]
     keys = extend(seed, np.arange(pages)[:, None], shown)
-    return (shown, sample(THETA, alpha[shown], keys).clicked), alpha
+    clicked = Pbm(tuple(THETA)).sample(table(keys, alpha[shown])).clicked
+    return click_log(shown, clicked, pairs=pairs), alpha
 
 
-def counts_of(log: Log) -> PbmCounts:
-    shown, clicked = log
-    rank = np.broadcast_to(np.arange(shown.shape[1]), shown.shape)
-    return count(shown, rank, np.ones(shown.shape), clicked)
+def examination(fitted: Fitted) -> Estimate:
+    return fitted.parameters["examination"]
 
 
-def em_by_session(log: Log, pairs: int, iterations: int) -> tuple[list[float], list[float]]:
+def em_by_session(log: ClickLog, pairs: int, iterations: int) -> tuple[list[float], list[float]]:
     """Return theta and alpha by EM as the book has it: every result of every page on its own."""
-    shown, clicked = log
+    shown, clicked = log.pair, log.clicked
     ranks = shown.shape[1]
     theta, alpha = [0.5] * ranks, [0.5] * pairs
     for _ in range(iterations):
@@ -61,46 +54,48 @@ def em_by_session(log: Log, pairs: int, iterations: int) -> tuple[list[float], l
 
 def test_fit_equals_em_on_every_session() -> None:
     log, _ = log_of(300, pairs=8, seed=1)
-    fitted = fit(counts_of(log), max_iterations=50, tolerance=0)
+    fitted = fit(log, max_iterations=50, tolerance=0)
     theta, alpha = em_by_session(log, 8, 50)
-    np.testing.assert_allclose(fitted.examination, theta, atol=1e-8, rtol=0)
-    np.testing.assert_allclose(fitted.attractiveness, alpha, atol=1e-8, rtol=0)
+    np.testing.assert_allclose(examination(fitted).value, theta, atol=1e-8, rtol=0)
+    np.testing.assert_allclose(fitted.attractiveness.value, alpha, atol=1e-8, rtol=0)
 
 
 def test_one_pair_at_two_ranks_is_solved_by_hand() -> None:
     # 60 of 100 clicked at the first rank, 30 of 100 at the second: theta_2 = 1/2.
     fitted = fit(count([0, 0], [0, 1], [100, 100], [60, 30]), tolerance=1e-14)
-    np.testing.assert_allclose(fitted.examination, [1.0, 0.5], atol=1e-4)
-    np.testing.assert_allclose(fitted.attractiveness, [0.6], atol=1e-4)
+    np.testing.assert_allclose(examination(fitted).value, [1.0, 0.5], atol=1e-4)
+    np.testing.assert_allclose(fitted.attractiveness.value, [0.6], atol=1e-4)
 
 
 def test_likelihood_never_falls() -> None:
     log, _ = log_of(200, pairs=10, seed=2)
-    trace = fit(counts_of(log), max_iterations=100, tolerance=0).log_likelihood
+    trace = fit(log, max_iterations=100, tolerance=0).log_likelihood
     assert len(trace) == 101
     assert (np.diff(trace) > -1e-9).all()
 
 
 def test_sampled_parameters_are_recovered_with_honest_errors() -> None:
     log, alpha = log_of(20_000, pairs=200, seed=3)
-    fitted = fit(counts_of(log))
-    z_theta = (fitted.examination - THETA)[1:] / fitted.examination_error[1:]
-    z_alpha = (fitted.attractiveness - alpha) / fitted.attractiveness_error
+    fitted = fit(log)
+    theta = examination(fitted)
+    z_theta = (theta.value - THETA)[1:] / theta.error[1:]
+    z_alpha = (fitted.attractiveness.value - alpha) / fitted.attractiveness.error
     assert np.abs(z_theta).max() < 3.5
-    assert fitted.examination_error[0] == 0
+    assert theta.error[0] == 0
     # 200 standard normals: their standard deviation is 1 +- .05, four of these either way.
     assert 0.8 < z_alpha.std() < 1.2
     assert 0.9 < (np.abs(z_alpha) < 1.96).mean() < 0.99
 
 
 def test_errors_are_those_of_the_observed_information() -> None:
-    counts = counts_of(log_of(400, pairs=5, seed=4)[0])
+    counts = by_rank(log_of(400, pairs=5, seed=4)[0])
     fitted = fit(counts, max_iterations=20_000, tolerance=0)
-    at = np.concatenate([fitted.examination[1:], fitted.attractiveness])
+    theta = examination(fitted)
+    at = np.concatenate([theta.value[1:], fitted.attractiveness.value])
 
     def log_likelihood(values: NDArray[np.float64]) -> float:
         theta, alpha = np.concatenate([[1.0], values[:3]]), values[3:]
-        click = theta[counts.rank] * alpha[counts.pair]
+        click = theta[counts.cell] * alpha[counts.pair]
         skips = counts.impressions - counts.clicks
         return float((counts.clicks * np.log(click) + skips * np.log(1 - click)).sum())
 
@@ -119,7 +114,7 @@ def test_errors_are_those_of_the_observed_information() -> None:
         for i in step
     ]
     expected = np.sqrt(np.diag(np.linalg.inv(-np.array(hessian))))
-    errors = np.concatenate([fitted.examination_error[1:], fitted.attractiveness_error])
+    errors = np.concatenate([theta.error[1:], fitted.attractiveness.error])
     np.testing.assert_allclose(errors, expected, rtol=1e-3)
 
 
@@ -138,15 +133,15 @@ def test_counts_of_two_logs_add_up(
     cut = data.draw(st.integers(1, len(rows) - 1))
     whole = count(*zip(*rows, strict=True))
     added = count(*zip(*rows[:cut], strict=True)) + count(*zip(*rows[cut:], strict=True))
-    for column in ("pair", "rank", "impressions", "clicks"):
+    for column in ("pair", "cell", "impressions", "clicks"):
         np.testing.assert_array_equal(getattr(whole, column), getattr(added, column))
 
 
 def test_examination_from_plain_arrays_is_that_of_the_fit() -> None:
     log, _ = log_of(5_000, pairs=20, seed=5)
-    counts = counts_of(log)
-    theta = examination_from_counts(counts.pair, counts.rank, counts.impressions, counts.clicks)
-    np.testing.assert_array_equal(theta, fit(counts).examination)
+    counts = by_rank(log)
+    theta = examination_from_counts(counts.pair, counts.cell, counts.impressions, counts.clicks)
+    np.testing.assert_array_equal(theta, examination(fit(counts)).value)
     np.testing.assert_allclose(theta, THETA, atol=0.06)
 
 
@@ -166,47 +161,56 @@ def test_a_prior_credits_every_parameter() -> None:
     # ten clicks and ten skips with a prior of one each are (10 + 10/3 + 1) / 22 = 43/66.
     counts = count([0], [0], [20], [10])
     fitted = fit(counts, max_iterations=1, prior=BetaPrior(clicks=1, skips=1))
-    np.testing.assert_allclose(fitted.attractiveness, [(43 / 66) ** 2])
+    np.testing.assert_allclose(fitted.attractiveness.value, [(43 / 66) ** 2])
 
 
 def test_sample_returns_the_latents_and_depends_on_the_document_not_its_rank() -> None:
     documents = np.array([hash_id(d) for d in "abcd"], dtype=np.uint64)
     keys = extend(1, np.arange(5_000)[:, None], documents)
-    alpha = np.full((5_000, 4), 0.5)
-    drawn = sample(np.ones(4), alpha, keys)
+    everywhere = Pbm((1.0,) * 4)
+    drawn = everywhere.sample(table(keys, 0.5))
     np.testing.assert_array_equal(drawn.clicked, drawn.examined & drawn.attracted)
-    backwards = sample(np.ones(4), alpha, keys[:, ::-1])
+    backwards = everywhere.sample(table(keys[:, ::-1], 0.5))
     np.testing.assert_array_equal(drawn.clicked, backwards.clicked[:, ::-1])
-    assert not sample(np.ones(4), np.zeros(4), keys).clicked.any()
+    assert not everywhere.sample(table(keys, 0.0)).clicked.any()
 
 
 def test_examination_and_attraction_are_independent_with_the_given_rates() -> None:
     keys = extend(2, np.arange(40_000)[:, None], np.arange(4))
-    drawn = sample(THETA, np.full(4, 0.3), keys)
+    drawn = Pbm(tuple(THETA)).sample(table(keys, 0.3, 0.5))
     error = np.sqrt(0.25 / 40_000)
     np.testing.assert_allclose(drawn.examined.mean(axis=0), THETA, atol=4 * error)
-    np.testing.assert_allclose(drawn.attracted.mean(axis=0), 0.3, atol=4 * error)
     np.testing.assert_allclose(drawn.clicked.mean(axis=0), 0.3 * THETA, atol=4 * error)
+    np.testing.assert_allclose(drawn.satisfied.mean(axis=0), 0.15 * THETA, atol=4 * error)
 
 
-def parameters(theta: list[float], alpha: list[float]) -> PbmParameters:
-    none = np.array([])
-    return PbmParameters(np.array(theta), np.array(alpha), none, none, none)
+def known(theta: tuple[float, ...], alpha: NDArray[np.float64]) -> Fitted:
+    return Fitted(Pbm(theta), {}, Estimate(alpha, np.zeros_like(alpha)), None, np.zeros(1))
 
 
 def test_score_is_worked_by_hand() -> None:
     # P(click) is 1/2 at rank 1 and 1/4 at rank 2; one click and one skip at each.
-    scored = score(parameters([1, 0.5], [0.5]), count([0, 0], [0, 1], [2, 2], [1, 1]))
+    log = click_log([[0, 0], [0, 0]], [[1, 0], [0, 1]])
+    scored = known((1, 0.5), np.array([0.5])).score(log)
     np.testing.assert_allclose(scored.log_likelihood, np.log(1 / 2 * 1 / 2 * 1 / 4 * 3 / 4) / 4)
     np.testing.assert_allclose(scored.perplexity, [2.0, (1 / 4 * 3 / 4) ** -0.5])
+    np.testing.assert_array_equal(scored.perplexity, scored.conditional_perplexity)
 
 
 def test_the_model_that_made_a_log_scores_its_entropy() -> None:
     log, alpha = log_of(20_000, pairs=20, seed=6)
-    scored = score(parameters(THETA.tolist(), alpha.tolist()), counts_of(log))
-    p = THETA * alpha[log[0]]
+    scored = known(tuple(THETA), alpha).score(log)
+    p = THETA * alpha[log.pair]
     surprise = -(p * np.log(p) + (1 - p) * np.log(1 - p))
     assert abs(scored.log_likelihood + surprise.mean()) < 4 * 0.5 / np.sqrt(p.size)
+
+
+def test_the_scale_is_that_of_the_rank_most_looked_at() -> None:
+    fitted = fit(count([0, 0], [0, 1], [100, 100], [30, 60]), tolerance=1e-14)
+    np.testing.assert_allclose(examination(fitted).value, [0.5, 1.0], atol=1e-4)
+    np.testing.assert_allclose(fitted.attractiveness.value, [0.6], atol=1e-4)
+    relative = examination_from_counts([0, 0], [0, 1], [100, 100], [30, 60])
+    np.testing.assert_allclose(relative, [1.0, 2.0], atol=1e-3)
 
 
 def test_default_examination_falls_like_a_power_of_the_rank() -> None:
@@ -229,6 +233,16 @@ def test_malformed_counts_are_refused(columns: tuple[list[float], ...], message:
         count(*columns)
 
 
-def test_pairs_are_numbered_without_a_gap() -> None:
-    with pytest.raises(ValueError, match="pair 1 was never shown"):
-        fit(count([0, 2], [0, 0], [1, 1], [1, 1]))
+def test_ranks_are_numbered_without_a_gap() -> None:
+    with pytest.raises(ValueError, match=r"rank 1 .* was never shown"):
+        fit(count([0, 0], [0, 2], [1, 1], [1, 1]))
+
+
+def test_a_pair_that_was_never_shown_is_not_known() -> None:
+    log = click_log([[0], [0]], [[1], [0]], pairs=2)
+    assert np.isnan(fit(log).attractiveness.value[1])
+    credited = fit(log, prior=BetaPrior(clicks=1, skips=3)).attractiveness
+    scale = examination(fit(log, prior=BetaPrior(clicks=1, skips=3))).value[0]
+    assert scale == 1
+    assert np.isnan(credited.error[1])
+    assert 0 < credited.value[1] < 0.25

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ranklift.clicks.counts import count
-from ranklift.clicks.pbm import DEFAULT_EXAMINATION, NotIdentified
+from ranklift.clicks.em import NotIdentified
+from ranklift.clicks.pbm import DEFAULT_EXAMINATION
 from ranklift.clicks.pbm import fit as fit_pbm
 from ranklift.lift.offpolicy.models import fit_reward_per_click, of_pairs, pair_totals, shrunk
 from ranklift.lift.offpolicy.pages import LoggedPages
@@ -104,7 +105,8 @@ def _fitted_examination(pages: LoggedPages) -> Floats | Unavailable:
         return Unavailable("the log has no click; there is nothing to learn from")
     try:
         counts = count(pair, rank, np.ones(len(pair)), (pages.clicks > 0)[there])
-        return np.asarray(fit_pbm(counts, tolerance=TOLERANCE).examination)
+        examination = fit_pbm(counts, tolerance=TOLERANCE).parameters["examination"].value
+        return np.asarray(examination / examination[0])
     except NotIdentified as why:
         return Unavailable(
             f"the log cannot tell how often each rank is examined: {why}; or give the examination"
