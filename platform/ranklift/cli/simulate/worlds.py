@@ -99,3 +99,34 @@ def cores(workers: int | None) -> int:
     import os
 
     return workers or len(os.sched_getaffinity(0))
+
+
+def about(collection: Path | None, users: int, pages_per_user: float, seed: int) -> str:
+    """Return what the experiments were, in a sentence."""
+    return (
+        f"{users:,} users with {pages_per_user:g} pages each on average, "
+        f"{about_world(collection, seed)}"
+    )
+
+
+def about_world(collection: Path | None, seed: int) -> str:
+    """Return the end of a sentence that says where experiments took place."""
+    where = f'on the collection "{collection.name}"' if collection else "in the made-up world"
+    return f"other users in every experiment, {where}, seed {seed}; control is BM25."
+
+
+def numbers(field: str, listed: str) -> list[float]:
+    """Return the different numbers of "0.01,0.02", in their order.
+
+    Raises:
+        InvalidRequest: a part is no number, or there is none.
+    """
+    from ranklift.v1.errors import InvalidRequest
+
+    found = []
+    for part in listed.split(","):
+        try:
+            found.append(float(part))
+        except ValueError as error:
+            raise InvalidRequest.of(field, f'"{part}" is no number, e.g. 0.01,0.02') from error
+    return list(dict.fromkeys(found))

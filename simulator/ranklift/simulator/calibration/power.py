@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from ranklift.simulator.calibration.aa import measured
+from ranklift.simulator.calibration.experiment import Experiments, play_users
 from ranklift.simulator.calibration.rates import Rate
-from ranklift.simulator.calibration.readout import Readings
+from ranklift.simulator.calibration.readout import ExperimentLog, Readings
 from ranklift.simulator.calibration.truths import Truth
+from ranklift.simulator.compact import MAX_USERS, Script
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +71,23 @@ def power_rows(
         for metric in measured(found)
         if metric in truths
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Battery:
+    """Several series of experiments that are run as one; called with (series, number)."""
+
+    series: tuple[Experiments, ...]
+
+    def __call__(self, which: tuple[int, int]) -> Readings:
+        series, number = which
+        return self.series[series](number)
+
+    def all(self, experiments: int) -> list[tuple[int, int]]:
+        """Return what to call it with, for so many experiments of each series."""
+        return [(s, n) for s in range(len(self.series)) for n in range(experiments)]
+
+
+def usual_traffic(script: Script, users: int) -> ExperimentLog:
+    """Return what a planner sees: so many users on control, none of any experiment's."""
+    return play_users(script, MAX_USERS // 2, np.zeros(users, dtype=np.int64))
