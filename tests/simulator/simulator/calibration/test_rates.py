@@ -1,0 +1,29 @@
+"""Rates and uniformity against scipy."""
+
+import numpy as np
+import pytest
+from scipy.stats import binom, binomtest, kstest
+
+from ranklift.simulator.calibration.rates import Rate, band, uniformity
+
+
+@pytest.mark.parametrize(("hits", "count"), [(0, 7), (7, 7), (1, 7), (53, 1_000), (950, 1_000)])
+def test_the_interval_of_a_rate_is_clopper_and_pearsons(hits: int, count: int) -> None:
+    exact = binomtest(hits, count).proportion_ci(0.95, "exact")
+    assert Rate(hits, count).interval == pytest.approx((exact.low, exact.high), abs=1e-12)
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.95])
+def test_an_honest_rate_leaves_the_band_once_in_a_thousand_batteries(rate: float) -> None:
+    low, high = binom.ppf([0.0005, 0.9995], 1_000, rate)
+    assert band(1_000, rate) == (low / 1_000, high / 1_000)
+
+
+def test_uniformity_is_kolmogorov_and_smirnovs_test() -> None:
+    for seed in range(20):
+        p_values = np.random.default_rng(seed).random(300)
+        expected = kstest(p_values, "uniform").pvalue
+        assert uniformity(p_values.tolist()) == pytest.approx(
+            expected, abs=0.01
+        )  # a limit, for 300
+    assert uniformity((np.random.default_rng(0).random(300) ** 1.3).tolist()) < 0.001
