@@ -17,7 +17,6 @@ from pathlib import Path
 
 from tests.benchmarks import (
     assignment,
-    calibration,
     coverage,
     fuzz,
     gateway_hop,
@@ -38,13 +37,13 @@ from tests.benchmarks import (
     rank_served,
     rank_swap,
     rank_tokens,
+    sim_calibration,
     soak,
 )
 
 PAGES = Path(__file__).parents[2] / "docs" / "benchmarks"
 BENCHMARKS: Mapping[str, Callable[[], str]] = {
     "assignment": assignment.measure,
-    "calibration": calibration.measure,
     "coverage": coverage.measure,
     "fuzz": fuzz.measure,
     "gateway_hop": gateway_hop.measure,
@@ -65,6 +64,7 @@ BENCHMARKS: Mapping[str, Callable[[], str]] = {
     "rank_swap": rank_swap.measure,
     "rank_served": rank_served.measure,
     "rank_tokens": rank_tokens.measure,
+    "sim_calibration": sim_calibration.measure,
     "soak": soak.measure,
 }
 

@@ -22,6 +22,6 @@ def test_an_honest_rate_leaves_the_band_once_in_a_thousand_batteries(rate: float
 def test_even_p_values_are_uniform_and_crowded_ones_are_not() -> None:
     even = (np.arange(300) + 0.5) / 300
     assert uniformity(even.tolist()) == pytest.approx(1)
-    assert uniformity((even**1.3).tolist()) < 0.001
+    assert uniformity((even**1.5).tolist()) < 0.001
     # One value at u: D = max(u, 1 - u), and P(D >= d) = 2 (1 - d).
     assert uniformity([0.8]) == pytest.approx(0.4)
