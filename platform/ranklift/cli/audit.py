@@ -48,8 +48,9 @@ CHANGES_ALL: dict[str, str] = {
 }
 READS = frozenset(
     {
-        "demo", "report", "lift", "power", "simulate replay", "simulate aa",
-        "simulate power", "simulate coverage", "evaluate", "audit", "bench rank",
+        "demo", "report", "lift", "power", "evaluate", "audit", "bench rank",
+        "simulate replay", "simulate run", "simulate aa", "simulate power", "simulate coverage",
+        "simulate matrix",
         "serve all", "serve gateway", "serve ranker", "serve scheduler",
         "experiment list", "experiment show", "experiment schema", "layer list", "token list",
         "ramp status", "forecast list", "train cpt", "retrain list", "events export",

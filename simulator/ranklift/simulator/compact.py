@@ -95,25 +95,21 @@ def script(world: World, rankings: Mapping[str, Rankings], arm_of: ArmOf | None 
     """
     if not rankings:
         raise InvalidRequest.of("rankings", "are of no arm; give at least one")
-    arms = tuple(rankings)
-    candidates = dict.fromkeys(d for arm in arms for q in world.query_ids for d in rankings[arm][q])
-    number = {document_id: n for n, document_id in enumerate(candidates)}
-    size = world.behaviour.page_size
-    document = np.zeros((size, len(arms) * len(world.query_ids)), dtype=np.uint32)
-    tables = [shown_by_query(world, rankings[arm]) for arm in arms]
-    column = 0
-    for arm in arms:
-        for query_id in world.query_ids:
-            for rank, document_id in enumerate(rankings[arm][query_id][:size]):
-                document[rank, column] = number[document_id]
-            column += 1
+    arms, size = tuple(rankings), world.behaviour.page_size
+    shown = side_by_side([shown_by_query(world, rankings[arm]) for arm in arms])
+    documents: dict[str, int] = {}
+    document = np.zeros(shown.document.shape, dtype=np.uint32)
+    columns = [rankings[arm][query_id][:size] for arm in arms for query_id in world.query_ids]
+    for column, document_ids in enumerate(columns):
+        for rank, document_id in enumerate(document_ids):
+            document[rank, column] = documents.setdefault(document_id, len(documents))
     return Script(
         world=world,
         arms=arms,
         arm_of=arm_of or Split(len(arms), world.seed),
-        shown=side_by_side(tables),
+        shown=shown,
         document=document,
-        documents=tuple(candidates),
+        documents=tuple(documents),
     )
 
 
