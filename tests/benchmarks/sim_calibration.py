@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from ranklift.cli.simulate.calibration_pages import aa_page, coverage_page
 from ranklift.cli.simulate.pages import Page
@@ -36,11 +37,13 @@ DEMO_PAGES, DEMO_EXPERIMENTS = 4_000, EXPERIMENTS // 2
 def measure() -> str:
     """Run all experiments on all cores and return the page."""
     began = time.perf_counter()
-    aa = aa_report(_play(AA_SEED, "control", PAGES, EXPERIMENTS)[0])
+    null = _play(AA_SEED, PAGES, EXPERIMENTS, same=True)
+    aa = aa_report(null.found)
     minutes = (time.perf_counter() - began) / 60
     each = 60 * minutes / EXPERIMENTS
-    large = _coverage(COVERAGE_SEED, PAGES, EXPERIMENTS)
-    small = _coverage(DEMO_SEED, DEMO_PAGES, DEMO_EXPERIMENTS)
+    lifted = _play(COVERAGE_SEED, PAGES, EXPERIMENTS, same=False)
+    small = _play(DEMO_SEED, DEMO_PAGES, DEMO_EXPERIMENTS, same=False)
+    large_covered, small_covered = _covered(lifted, PAGES), _covered(small, DEMO_PAGES)
     rejected = {metric.metric: metric.rejected for metric in aa.metrics}
     return "\n".join(
         [
@@ -50,52 +53,56 @@ def measure() -> str:
             "`ranklift.lift.analyze`, every metric that it can tell from a log of pages and clicks "
             "(latency and fallback pages are a service's). Seeds fixed beforehand.",
             "",
-            *_section(aa_page(aa, _about(PAGES, AA_SEED))),
+            *_section(aa_page(aa, null.about)),
             f"{EXPERIMENTS:,} experiments with statistics took {minutes:.1f} minutes, {each:.2f} s "
             f"each, on {cores(None)} cores, the making of the world included (wanted for 1,000: "
             f"at most {MINUTES}). {_within('Rejection', rejected, REJECTION)}",
             "",
-            *_section(coverage_page(large, _about(PAGES, COVERAGE_SEED))),
-            _within("Coverage", _held(large), COVERAGE),
+            *_section(coverage_page(large_covered, lifted.about)),
+            _within("Coverage", _held(large_covered), COVERAGE),
             "",
             "## As large as the quick demo's experiment",
             "",
-            *_section(coverage_page(small, _about(DEMO_PAGES, DEMO_SEED))),
-            _within("Coverage", _held(small), COVERAGE),
+            *_section(coverage_page(small_covered, small.about)),
+            _within("Coverage", _held(small_covered), COVERAGE),
             "",
         ]
     )
 
 
-def _play(
-    seed: int, arm: str, pages: int, experiments: int
-) -> tuple[Sequence[Readings], Experiments]:
-    ranked = ranked_world(None, depth=20, pages_per_user=PAGES_PER_USER, seed=seed)
-    shown = {"control": ranked.control, "better": ranked.better}[arm]
+@dataclass(frozen=True)
+class Series:
+    """Experiments on one world, with what was said of each."""
+
+    about: str
+    played: Experiments
+    found: Sequence[Readings]
+
+
+def _play(seed: int, pages: int, experiments: int, *, same: bool) -> Series:
+    ranked = ranked_world(pages_per_user=PAGES_PER_USER, seed=seed)
+    users = users_for(pages, PAGES_PER_USER)
     played = Experiments(
-        two_arms(ranked.world, ranked.control, shown),
-        users_for(pages, PAGES_PER_USER),
-        SaltedSplit(ranked.world.name, f"{arm}/{seed}"),
+        two_arms(ranked.world, ranked.control, ranked.control if same else ranked.arm),
+        users,
+        SaltedSplit(ranked.world.name, f"benchmark/{seed}"),
         LiftReadout(),
     )
-    return repeat(played, range(experiments), workers=cores(None)), played
+    told = about(ranked, users, PAGES_PER_USER)
+    found = repeat(played, range(experiments), workers=cores(None))
+    return Series(told if same else f"{told} {ranked.told}", played, found)
 
 
-def _coverage(seed: int, pages: int, experiments: int) -> CoverageReport:
-    found, played = _play(seed, "better", pages, experiments)
+def _covered(series: Series, pages: int) -> CoverageReport:
     truths = true_lifts_of(
-        played.script,
-        played.readout,
-        users=played.users,
+        series.played.script,
+        series.played.readout,
+        users=series.played.users,
         # As many users in all, however small an experiment is.
         populations=POPULATIONS * PAGES // pages,
         workers=cores(None),
     )
-    return coverage_report(found, truths)
-
-
-def _about(pages: int, seed: int) -> str:
-    return about(None, users_for(pages, PAGES_PER_USER), PAGES_PER_USER, seed)
+    return coverage_report(series.found, truths)
 
 
 def _section(page: Page) -> list[str]:

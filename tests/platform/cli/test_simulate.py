@@ -39,8 +39,8 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
 
 @pytest.fixture(scope="module")
 def played() -> Experiments:
-    ranked = ranked_world(None, depth=20, pages_per_user=4, seed=3)
-    script = two_arms(ranked.world, ranked.control, ranked.better)
+    ranked = ranked_world(seed=3)
+    script = two_arms(ranked.world, ranked.control, ranked.arm)
     return Experiments(script, 400, SaltedSplit(ranked.world.name, "test/3"), LiftReadout())
 
 

@@ -6,11 +6,13 @@ from ranklift.cli.output import bar
 from ranklift.cli.simulate.worlds import (
     AlphaOption,
     CollectionOption,
+    ControlOption,
     DepthOption,
     ExperimentsOption,
     PageOption,
     PagesOption,
     PagesPerUserOption,
+    ReactOption,
     SeedOption,
     WorkersOption,
 )
@@ -18,9 +20,11 @@ from ranklift.cli.simulate.worlds import (
 
 def aa(
     collection: CollectionOption = None,
+    control: ControlOption = "bm25",
     experiments: ExperimentsOption = 1_000,
     pages: PagesOption = 100_000,
     pages_per_user: PagesPerUserOption = 4.0,
+    react: ReactOption = False,
     depth: DepthOption = 20,
     alpha: AlphaOption = 0.05,
     seed: SeedOption = 0,
@@ -47,7 +51,9 @@ def aa(
     check_page(output)
     users = users_for(pages, pages_per_user)
     check_experiments(experiments, users)
-    ranked = ranked_world(collection, depth=depth, pages_per_user=pages_per_user, seed=seed)
+    ranked = ranked_world(
+        collection, control, depth=depth, pages_per_user=pages_per_user, seed=seed, react=react
+    )
     world = ranked.world
     played = Experiments(
         two_arms(world, ranked.control, ranked.control),
@@ -58,4 +64,4 @@ def aa(
     with bar("A/A experiments") as progress:
         found = repeat(played, range(experiments), workers=cores(workers), progress=progress.update)
     report = aa_report(found, alpha=alpha)
-    show(aa_page(report, about(collection, users, pages_per_user, seed)), output)
+    show(aa_page(report, about(ranked, users, pages_per_user)), output)

@@ -9,12 +9,15 @@ import typer
 from ranklift.cli.output import bar
 from ranklift.cli.simulate.worlds import (
     AlphaOption,
+    ArmOption,
     CollectionOption,
+    ControlOption,
     DepthOption,
     ExperimentsOption,
     PageOption,
     PagesOption,
     PagesPerUserOption,
+    ReactOption,
     SeedOption,
     WorkersOption,
 )
@@ -22,15 +25,19 @@ from ranklift.cli.simulate.worlds import (
 
 def coverage(
     collection: CollectionOption = None,
+    control: ControlOption = "bm25",
+    arm: ArmOption = "",
     lift: Annotated[
         float | None,
         typer.Option(
-            help="A lift to plant, 0.01 is 1 %; by default the arm ranks every third query ideally."
+            help="A lift to plant in an arm that shows what control does, in its place; "
+            "0.01 is 1 %."
         ),
     ] = None,
     experiments: ExperimentsOption = 1_000,
     pages: PagesOption = 100_000,
     pages_per_user: PagesPerUserOption = 4.0,
+    react: ReactOption = False,
     depth: DepthOption = 20,
     alpha: AlphaOption = 0.05,
     seed: SeedOption = 0,
@@ -45,7 +52,6 @@ def coverage(
     from ranklift.cli.simulate.pages import check_page, show
     from ranklift.cli.simulate.statistics import LiftReadout, SaltedSplit
     from ranklift.cli.simulate.worlds import (
-        IDEAL_QUERIES,
         about,
         check_alpha,
         cores,
@@ -61,19 +67,28 @@ def coverage(
     from ranklift.simulator.calibration.injection import with_lift
     from ranklift.simulator.calibration.repeat import repeat
     from ranklift.simulator.calibration.truths import true_lifts_of
+    from ranklift.v1.errors import InvalidRequest
 
+    if lift is not None and arm:
+        raise InvalidRequest.of("arm", "stands beside lift, which makes an arm; give one of them")
     check_alpha(alpha)
     check_page(output)
     users = users_for(pages, pages_per_user)
     check_experiments(experiments, users)
-    ranked = ranked_world(collection, depth=depth, pages_per_user=pages_per_user, seed=seed)
+    ranked = ranked_world(
+        collection,
+        control,
+        arm,
+        depth=depth,
+        pages_per_user=pages_per_user,
+        seed=seed,
+        react=react,
+    )
     world = ranked.world
     if lift is None:
-        script = two_arms(world, ranked.control, ranked.better)
-        arm = f"The arm ranks every {IDEAL_QUERIES}rd query ideally, the others as control does."
+        script = two_arms(world, ranked.control, ranked.arm)
     else:
         script = with_lift(world, ranked.control, lift)
-        arm = f"Planted: {100 * lift:+.3g} % in PageCTR and dwell per click."
     played = Experiments(
         script, users, SaltedSplit(world.name, f"coverage/{seed}"), LiftReadout(alpha)
     )
@@ -88,5 +103,8 @@ def coverage(
     with bar("experiments") as progress:
         found = repeat(played, range(experiments), workers=cores(workers), progress=progress.update)
     report = coverage_report(found, truths, level=1 - alpha)
-    told = f"{about(collection, users, pages_per_user, seed)} {arm}"
+    planted = (
+        "" if lift is None else f"Planted: {100 * lift:+.3g} % in PageCTR and dwell per click."
+    )
+    told = f"{about(ranked, users, pages_per_user)} {planted or ranked.told}"
     show(coverage_page(report, told), output)

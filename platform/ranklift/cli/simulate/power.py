@@ -10,10 +10,12 @@ from ranklift.cli.output import bar
 from ranklift.cli.simulate.worlds import (
     AlphaOption,
     CollectionOption,
+    ControlOption,
     DepthOption,
     ExperimentsOption,
     PageOption,
     PagesPerUserOption,
+    ReactOption,
     SeedOption,
     WorkersOption,
 )
@@ -21,6 +23,7 @@ from ranklift.cli.simulate.worlds import (
 
 def power(
     collection: CollectionOption = None,
+    control: ControlOption = "bm25",
     lift: Annotated[
         str, typer.Option(help="Lifts to plant, 0.01 is 1 %: a,b.")
     ] = "0.0047,0.0058,0.012",
@@ -29,6 +32,7 @@ def power(
     ] = "100000,300000,1000000",
     experiments: ExperimentsOption = 100,
     pages_per_user: PagesPerUserOption = 4.0,
+    react: ReactOption = False,
     depth: DepthOption = 20,
     alpha: AlphaOption = 0.05,
     seed: SeedOption = 0,
@@ -45,7 +49,6 @@ def power(
     from ranklift.cli.simulate.pages import check_page, show
     from ranklift.cli.simulate.statistics import LiftPlan, LiftReadout, SaltedSplit
     from ranklift.cli.simulate.worlds import (
-        about_world,
         check_alpha,
         cores,
         numbers,
@@ -61,10 +64,12 @@ def power(
     check_alpha(alpha)
     check_page(output)
     lifts = numbers("lift", lift)
-    sizes = [users_for(round(n), pages_per_user) for n in numbers("pages", pages)]
+    sizes = [users_for(n, pages_per_user) for n in numbers("pages", pages)]
     for users in sizes:
         check_experiments(experiments, users)
-    ranked = ranked_world(collection, depth=depth, pages_per_user=pages_per_user, seed=seed)
+    ranked = ranked_world(
+        collection, control, depth=depth, pages_per_user=pages_per_user, seed=seed, react=react
+    )
     world, used = ranked.world, cores(workers)
     scripts = [with_lift(world, ranked.control, planted) for planted in lifts]
     split, readout = SaltedSplit(world.name, f"power/{seed}"), LiftReadout(alpha)
@@ -89,5 +94,5 @@ def power(
         planned = LiftPlan(alpha)(logs[s], wanted)
         size = Size(sizes[s], sizes[s] * pages_per_user)
         rows += power_rows(own, size, lifts[n], truths[n], planned, alpha=alpha)
-    told = f"{experiments:,} experiments of each size, {about_world(collection, seed)}"
+    told = f"{experiments:,} experiments of each size, other users in each, {ranked.place}."
     show(power_page(rows, told), output)

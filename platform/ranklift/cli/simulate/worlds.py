@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ranklift.simulator.world import Rankings, World
+if TYPE_CHECKING:
+    from ranklift.simulator.world import Rankings, World
 
-# Every third query is ranked ideally by the better ranker, the others as control ranks them.
+# Without an arm of one's own: it ranks every third query ideally, the others as control does.
 IDEAL_QUERIES = 3
 NAME = "calibration"
 
@@ -18,10 +19,24 @@ CollectionOption = Annotated[
     Path | None,
     typer.Option(help="A judged collection in BEIR layout; a made-up world when not given."),
 ]
+ControlOption = Annotated[
+    str, typer.Option(help="What control shows: bm25, ideal, or a TREC run file.")
+]
+ArmOption = Annotated[
+    str,
+    typer.Option(
+        help="What the arm shows, likewise; by default control's with every third query ideal."
+    ),
+]
+ReactOption = Annotated[
+    bool, typer.Option("--react", help="Users go on and come back as pages please them.")
+]
 DepthOption = Annotated[int, typer.Option(min=1, help="Candidates per query of a collection.")]
 ExperimentsOption = Annotated[int, typer.Option(min=1, help="How many experiments.")]
 PagesOption = Annotated[int, typer.Option(min=1, help="Pages of each experiment, on average.")]
-PagesPerUserOption = Annotated[float, typer.Option(min=1, help="Mean pages a user.")]
+PagesPerUserOption = Annotated[
+    float, typer.Option(min=1, help="Mean pages a user; with --react what makes users of pages.")
+]
 AlphaOption = Annotated[float, typer.Option(help="Two-sided level of the tests.")]
 SeedOption = Annotated[int, typer.Option(min=0, help="Same seed, same world, users and splits.")]
 WorkersOption = Annotated[
@@ -34,38 +49,39 @@ PageOption = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """A world, with what its ranker and a better one show."""
+    """A world with what its arms show; `place` and `told` say in words where and what."""
 
     world: World
     control: Rankings
-    better: Rankings
+    arm: Rankings
+    place: str
+    told: str
 
 
 def ranked_world(
-    collection: Path | None, *, depth: int, pages_per_user: float, seed: int
+    collection: Path | None = None,
+    control: str = "bm25",
+    arm: str = "",
+    *,
+    depth: int = 20,
+    pages_per_user: float = 4.0,
+    seed: int = 0,
+    react: bool = False,
 ) -> Ranked:
-    """Return a world whose control is BM25.
+    """Return the world of a collection, or a made-up one.
 
     Raises:
-        NotFound, InvalidRequest: the collection is not as it must be.
+        NotFound, InvalidRequest: the collection or a run is not as it must be.
     """
-    from ranklift.cli.collections import judged_ground, ranking_of, synthetic_ground, text_of
+    from ranklift.cli.collections import judged_ground, synthetic_ground
     from ranklift.cli.demo.traffic import behaviour_of
-    from ranklift.rankers.base import score_texts
-    from ranklift.rankers.bm25 import BM25, collect
+    from ranklift.simulator.rankings import ideal_rankings
     from ranklift.simulator.synthetic import QUICK
     from ranklift.simulator.users import Population
+    from ranklift.simulator.visits import Sessions
+    from ranklift.simulator.world import World
 
     ground = judged_ground(collection, depth) if collection else synthetic_ground(QUICK, seed)
-    bm25 = BM25(collect(ground.texts()))
-    control, better = {}, {}
-    for number, (query_id, documents) in enumerate(ground.candidates.items()):
-        texts = [text_of(ground.collection, document) for document in documents]
-        scores = score_texts(bm25, ground.collection.queries[query_id], texts).values.tolist()
-        control[query_id] = ranking_of(documents, scores)
-        grades = [float(ground.collection.grade(query_id, d)) for d in documents]
-        ideal = number % IDEAL_QUERIES == 0
-        better[query_id] = ranking_of(documents, grades) if ideal else control[query_id]
     world = World(
         NAME,
         seed,
@@ -73,13 +89,57 @@ def ranked_world(
         ground.candidates,
         Population(pages_per_user=pages_per_user),
         behaviour_of(ground),
+        sessions=Sessions() if react else None,
     )
-    return Ranked(world, control, better)
+    shown = _rankings(control, world)
+    if arm:
+        other, told = _rankings(arm, world), f"The arm is {arm}."
+    else:
+        ideal = ideal_rankings(world)
+        other = {
+            query_id: (shown if number % IDEAL_QUERIES else ideal)[query_id]
+            for number, query_id in enumerate(world.query_ids)
+        }
+        told = "The arm ranks every third query ideally, the others as control does."
+    where = f'on the collection "{collection.name}"' if collection else "in the made-up world"
+    reacting = " with users who react" if react else ""
+    place = f"{where}{reacting}, seed {seed}; control is {control}"
+    return Ranked(world, shown, other, place, told)
 
 
-def users_for(pages: int, pages_per_user: float) -> int:
+def users_for(pages: float, pages_per_user: float) -> int:
     """Return how many users see so many pages on average."""
     return max(1, round(pages / pages_per_user))
+
+
+def about(ranked: Ranked, users: int, pages_per_user: float) -> str:
+    """Return what the experiments were, in a sentence."""
+    return (
+        f"{users:,} users with {pages_per_user:g} pages each on average, other users in every "
+        f"experiment, {ranked.place}."
+    )
+
+
+def numbers(field: str, listed: str) -> list[float]:
+    """Return the different numbers of "0.01,0.02", in their order.
+
+    Raises:
+        InvalidRequest: a part is no finite number, or there is none.
+    """
+    import math
+
+    from ranklift.v1.errors import InvalidRequest
+
+    found = []
+    for part in listed.split(","):
+        try:
+            number = float(part)
+        except ValueError:
+            number = math.nan
+        if not math.isfinite(number):
+            raise InvalidRequest.of(field, f'"{part}" is no number, e.g. 0.01,0.02')
+        found.append(number)
+    return list(dict.fromkeys(found))
 
 
 def check_alpha(alpha: float) -> None:
@@ -101,32 +161,13 @@ def cores(workers: int | None) -> int:
     return workers or len(os.sched_getaffinity(0))
 
 
-def about(collection: Path | None, users: int, pages_per_user: float, seed: int) -> str:
-    """Return what the experiments were, in a sentence."""
-    return (
-        f"{users:,} users with {pages_per_user:g} pages each on average, "
-        f"{about_world(collection, seed)}"
-    )
+def _rankings(source: str, world: World) -> Rankings:
+    from ranklift.simulator.rankings import ideal_rankings, lexical_rankings, run_rankings
 
-
-def about_world(collection: Path | None, seed: int) -> str:
-    """Return the end of a sentence that says where experiments took place."""
-    where = f'on the collection "{collection.name}"' if collection else "in the made-up world"
-    return f"other users in every experiment, {where}, seed {seed}; control is BM25."
-
-
-def numbers(field: str, listed: str) -> list[float]:
-    """Return the different numbers of "0.01,0.02", in their order.
-
-    Raises:
-        InvalidRequest: a part is no number, or there is none.
-    """
-    from ranklift.v1.errors import InvalidRequest
-
-    found = []
-    for part in listed.split(","):
-        try:
-            found.append(float(part))
-        except ValueError as error:
-            raise InvalidRequest.of(field, f'"{part}" is no number, e.g. 0.01,0.02') from error
-    return list(dict.fromkeys(found))
+    match source:
+        case "bm25":
+            return lexical_rankings(world)
+        case "ideal":
+            return ideal_rankings(world)
+        case _:
+            return run_rankings(world, Path(source))
