@@ -117,6 +117,22 @@ def test_power_has_a_row_for_each_lift_size_and_metric(run: Run, tmp_path: Path)
     assert "<svg" in page.read_text(encoding="utf-8")
 
 
+def test_the_matrix_has_a_world_for_each_model(run: Run, tmp_path: Path) -> None:
+    page = tmp_path / "matrix.html"
+    printed = run("matrix", *SMALL, "--models", "pbm,dctr", "--output", str(page))
+    worlds = ("the log's own world", "pbm", "dctr")
+    lines = [line.strip() for line in printed.splitlines()]
+    assert all(sum(line.startswith(f"{name} ") for line in lines) == 2 for name in worlds)
+    assert "fitted: pbm" in printed
+    assert "obust" in page.read_text(encoding="utf-8")
+
+
+def test_users_who_react_are_calibrated_too(run: Run) -> None:
+    assert "users who react" in run("aa", *SMALL, "--react")
+    printed = run("coverage", *SMALL, "--react")
+    assert any(line.strip().startswith("sessions_per_unit") for line in printed.splitlines())
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -130,6 +146,9 @@ def test_power_has_a_row_for_each_lift_size_and_metric(run: Run, tmp_path: Path)
         (("power", "--pages", ""), 'pages: "" is no number'),
         (("power", "--lift", "50"), "lift: 50"),
         (("coverage", "--lift", "-1"), "lift: -1"),
+        (("coverage", "--lift", "0.01", "--arm", "ideal"), "arm: stands beside lift"),
+        (("matrix", "--models", "pbm,abc"), 'models: "abc" is no click model'),
+        (("matrix", "--arm", "nowhere.trec"), "nowhere.trec"),
     ],
 )
 def test_bad_arguments_are_one_line(arguments: tuple[str, ...], said: str) -> None:

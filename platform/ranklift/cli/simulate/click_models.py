@@ -1,4 +1,4 @@
-"""The click models by name, each fitted with a little shrinkage: most pairs are rare."""
+"""The click models by name, as the matrix fits them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from ranklift.clicks.log import ClickLog
 from ranklift.clicks.model import Fitted
 from ranklift.v1.errors import InvalidRequest
 
-# One result in ten is clicked, or so: worth ten impressions of a pair.
-PRIOR = BetaPrior(1.0, 9.0)
+# Shrinkage pulls every lift towards 0, and in a sum over many pairs the noise that it spares averages
+# out: as little as makes every pair known.
+PRIOR = BetaPrior(0.01, 0.09)
 FITS: Mapping[str, Callable[[ClickLog], Fitted]] = {
     "dctr": lambda log: dctr.fit(log, prior=PRIOR),
     "pbm": lambda log: pbm.fit(log, prior=PRIOR),

@@ -29,9 +29,10 @@ from ranklift.simulator.world import Appeal, Rankings, World
 
 METRIC = "page_ctr"
 ORIGIN = "the log's own world"
-# Disturbed orders of control, each shown to as many users, and by how many ranks (one standard
-# deviation) each result is moved in them: so that models can tell rank from result.
-_ORDERS, _RANKS = 16, 3.0
+# Disturbed orders of control, each shown to as many users. A result is moved by half as many ranks
+# (one standard deviation) as there are candidates, so that nearly all are shown, at several ranks:
+# else models could not tell rank from result, nor know what only the arm shows.
+_ORDERS, _MOVED = 16, 0.5
 # Of attractiveness: certain clicks, and skips, have no odds.
 _EDGE = 1e-4
 
@@ -221,10 +222,9 @@ def _known(values: Floats) -> Floats:
 
 def _disturbed(rankings: Rankings, number: int, seed: int) -> dict[str, tuple[str, ...]]:
     rng = np.random.default_rng([seed, number])
-    return {
-        query_id: tuple(
-            documents[n]
-            for n in np.argsort(np.arange(len(documents)) + rng.normal(0, _RANKS, len(documents)))
-        )
-        for query_id, documents in rankings.items()
-    }
+    disturbed = {}
+    for query_id, documents in rankings.items():
+        count = len(documents)
+        order = np.argsort(np.arange(count) + rng.normal(0, _MOVED * count, count))
+        disturbed[query_id] = tuple(documents[n] for n in order)
+    return disturbed
