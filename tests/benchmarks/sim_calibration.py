@@ -23,12 +23,13 @@ from ranklift.simulator.calibration.experiment import Experiments, two_arms
 from ranklift.simulator.calibration.rates import Rate
 from ranklift.simulator.calibration.readout import Readings
 from ranklift.simulator.calibration.repeat import repeat
-from ranklift.simulator.calibration.truths import POPULATIONS, true_lifts_of
+from ranklift.simulator.calibration.truths import true_lifts_of
 
 EXPERIMENTS = int(os.environ.get("EXPERIMENTS", "1000"))
 PAGES, PAGES_PER_USER = 100_000, 4.0
 REJECTION, COVERAGE = (0.035, 0.065), (0.93, 0.97)
 MINUTES = 10
+TRUTH_PAGES = 10_000_000  # in each life
 AA_SEED, COVERAGE_SEED, DEMO_SEED = 1, 2, 3
 # As large as the quick demo's experiment.
 DEMO_PAGES, DEMO_EXPERIMENTS = 4_000, EXPERIMENTS // 2
@@ -60,8 +61,6 @@ def measure() -> str:
             "",
             *_section(coverage_page(large_covered, lifted.about)),
             _within("Coverage", _held(large_covered), COVERAGE),
-            "",
-            "## As large as the quick demo's experiment",
             "",
             *_section(coverage_page(small_covered, small.about)),
             _within("Coverage", _held(small_covered), COVERAGE),
@@ -99,7 +98,7 @@ def _covered(series: Series, pages: int) -> CoverageReport:
         series.played.readout,
         users=series.played.users,
         # As many users in all, however small an experiment is.
-        populations=POPULATIONS * PAGES // pages,
+        populations=TRUTH_PAGES // pages,
         workers=cores(None),
     )
     return coverage_report(series.found, truths)
