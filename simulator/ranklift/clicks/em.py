@@ -89,21 +89,31 @@ def fit_factors(
     """
     if not prior:
         check_linked(counts, name)
-    pair, cell, n1 = counts.pair, counts.cell, counts.clicks
-    n0 = counts.impressions - n1
-    of_pair = total(pair, counts.impressions, counts.pairs)
-    of_cell = total(cell, counts.impressions, counts.cells)
+    of_pair = total(counts.pair, counts.impressions, counts.pairs)
+    of_cell = total(counts.cell, counts.impressions, counts.cells)
+    clicks_of_pair = total(counts.pair, counts.clicks, counts.pairs)
+    clicks_of_cell = total(counts.cell, counts.clicks, counts.cells)
+    # Where nothing was skipped, these totals are all that matters.
+    skipped = counts.clicks < counts.impressions
+    pair, cell = counts.pair[skipped], counts.cell[skipped]
+    n0 = (counts.impressions - counts.clicks)[skipped]
+    by_pair = sparse.csr_array((n0.copy(), (pair, cell)), shape=(counts.pairs, counts.cells))
+    by_cell = by_pair.T  # of the same numbers, n0 / Z
     alpha, gamma = np.full(counts.pairs, 0.5), np.full(counts.cells, 0.5)
-    trace = [log_likelihood(alpha[pair] * gamma[cell], n1, n0)]
+    trace: list[float] = []
     enough = tolerance * of_cell.sum()
-    for _ in range(max_iterations):
-        a, g = alpha[pair], gamma[cell]
-        skips = np.divide(n0, 1 - a * g, out=np.zeros_like(n0), where=n0 > 0)
-        alpha = _mean(total(pair, n1 + skips * a * (1 - g), counts.pairs), of_pair, prior)
-        gamma = _mean(total(cell, n1 + skips * g * (1 - a), counts.cells), of_cell, prior)
-        trace.append(log_likelihood(alpha[pair] * gamma[cell], n1, n0))
-        if tolerance and trace[-1] - trace[-2] < enough:
+    while True:
+        z = 1 - alpha.take(pair) * gamma.take(cell)
+        clicked = _sum_log(clicks_of_pair, alpha) + _sum_log(clicks_of_cell, gamma)
+        trace.append(clicked + float((n0 * np.log(z)).sum()))
+        done = len(trace) > max_iterations
+        if done or (tolerance and len(trace) > 1 and trace[-1] - trace[-2] < enough):
             break
+        np.divide(n0, z, out=by_pair.data)
+        alpha, gamma = (
+            _mean(clicks_of_pair + alpha * (by_pair @ (1 - gamma)), of_pair, prior),
+            _mean(clicks_of_cell + gamma * (by_cell @ (1 - alpha)), of_cell, prior),
+        )
     alpha_error, gamma_error = _errors(counts, alpha, gamma, of_pair, of_cell, prior)
     scale = np.nanmax(np.where(of_cell > 0, gamma, np.nan))
     return Factors(
@@ -134,6 +144,12 @@ def check_linked(counts: CellCounts, name: Callable[[int], str]) -> None:
             f"no clicked pair links {name(apart[0])} to {name(cells[0])}; show the same pairs "
             "at several ranks, take a known examination, or fit with a prior"
         )
+
+
+def _sum_log(n: Floats, p: Floats) -> float:
+    """Return the sum of n log p, where 0 log p = 0 for any p."""
+    there = n > 0
+    return float((n[there] * np.log(p[there])).sum())
 
 
 def log_likelihood(click: ArrayLike, n1: ArrayLike, n0: ArrayLike) -> float:
