@@ -38,6 +38,7 @@ from tests.benchmarks import (
     rank_swap,
     rank_tokens,
     sim_calibration,
+    sim_power,
     soak,
 )
 
@@ -65,6 +66,7 @@ BENCHMARKS: Mapping[str, Callable[[], str]] = {
     "rank_served": rank_served.measure,
     "rank_tokens": rank_tokens.measure,
     "sim_calibration": sim_calibration.measure,
+    "sim_power": sim_power.measure,
     "soak": soak.measure,
 }
 

@@ -109,7 +109,7 @@ def test_coverage_of_a_planted_lift_tells_the_truth(run: Run, tmp_path: Path) ->
 def test_power_has_a_row_for_each_lift_size_and_metric(run: Run, tmp_path: Path) -> None:
     page = tmp_path / "power.html"
     printed = run(
-        *("power", "--lift", "0.05,0.3", "--pages", "1200,2400", "--experiments", "4"),
+        *("power", "--lift", "0.05,0.1", "--pages", "1200,2400", "--experiments", "4"),
         *("--workers", "1", "--output", str(page)),
     )
     rows = [line for line in printed.splitlines() if line.strip().startswith("page_ctr")]

@@ -10,8 +10,8 @@ from ranklift.clicks.log import ClickLog
 from ranklift.clicks.model import Fitted
 from ranklift.v1.errors import InvalidRequest
 
-# Shrinkage pulls every lift towards 0, and in a sum over many pairs the noise that it spares averages
-# out: as little as makes every pair known.
+# As little as makes every pair known. Shrinkage pulls every lift towards 0, and the noise that it
+# spares averages out in a sum over many pairs.
 PRIOR = BetaPrior(0.01, 0.09)
 FITS: Mapping[str, Callable[[ClickLog], Fitted]] = {
     "dctr": lambda log: dctr.fit(log, prior=PRIOR),

@@ -20,6 +20,8 @@ from ranklift.cli.simulate.worlds import (
     WorkersOption,
 )
 
+TRUTH_PAGES = 200_000  # of a population that lives through both arms, at most
+
 
 def power(
     collection: CollectionOption = None,
@@ -55,10 +57,9 @@ def power(
         ranked_world,
         users_for,
     )
-    from ranklift.simulator.calibration.experiment import Experiments, check_experiments
+    from ranklift.simulator.calibration.experiment import check_experiments
     from ranklift.simulator.calibration.injection import with_lift
-    from ranklift.simulator.calibration.power import Battery, Size, power_rows, usual_traffic
-    from ranklift.simulator.calibration.repeat import repeat
+    from ranklift.simulator.calibration.power import power_by_size
     from ranklift.simulator.calibration.truths import true_lifts_of
 
     check_alpha(alpha)
@@ -71,28 +72,30 @@ def power(
         collection, control, depth=depth, pages_per_user=pages_per_user, seed=seed, react=react
     )
     world, used = ranked.world, cores(workers)
-    scripts = [with_lift(world, ranked.control, planted) for planted in lifts]
-    split, readout = SaltedSplit(world.name, f"power/{seed}"), LiftReadout(alpha)
-    battery = Battery(
-        tuple(Experiments(one, users, split, readout) for one in scripts for users in sizes)
-    )
-    truths = []
-    for planted, one in zip(lifts, scripts, strict=True):
+    scripts = {planted: with_lift(world, ranked.control, planted) for planted in lifts}
+    readout = LiftReadout(alpha)
+    truths = {}
+    for planted, one in scripts.items():
         with bar(f"truth of {planted:g}") as progress:
-            truths.append(
-                true_lifts_of(
-                    one, readout, users=min(sizes), workers=used, progress=progress.update
-                )
+            truths[planted] = true_lifts_of(
+                one,
+                readout,
+                users=min(max(sizes), users_for(TRUTH_PAGES, pages_per_user)),
+                workers=used,
+                progress=progress.update,
             )
-    logs = [usual_traffic(scripts[0], users) for users in sizes]
     with bar("experiments") as progress:
-        found = repeat(battery, battery.all(experiments), workers=used, progress=progress.update)
-    rows = []
-    for series, (n, s) in enumerate((n, s) for n in range(len(lifts)) for s in range(len(sizes))):
-        own = found[series * experiments : (series + 1) * experiments]
-        wanted = {name: truth.lift for name, truth in truths[n].items()}
-        planned = LiftPlan(alpha)(logs[s], wanted)
-        size = Size(sizes[s], sizes[s] * pages_per_user)
-        rows += power_rows(own, size, lifts[n], truths[n], planned, alpha=alpha)
+        rows = power_by_size(
+            scripts,
+            truths,
+            sizes,
+            SaltedSplit(world.name, f"power/{seed}"),
+            readout,
+            LiftPlan(alpha),
+            experiments=experiments,
+            alpha=alpha,
+            workers=used,
+            progress=progress.update,
+        )
     told = f"{experiments:,} experiments of each size, other users in each, {ranked.place}."
     show(power_page(rows, told), output)

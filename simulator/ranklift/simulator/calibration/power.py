@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
 from ranklift.simulator.calibration.aa import measured
 from ranklift.simulator.calibration.experiment import Experiments, play_users
 from ranklift.simulator.calibration.rates import Rate
-from ranklift.simulator.calibration.readout import ExperimentLog, Readings
+from ranklift.simulator.calibration.readout import ExperimentLog, Plan, Readings, Readout, Split
+from ranklift.simulator.calibration.repeat import repeat
 from ranklift.simulator.calibration.truths import Truth
 from ranklift.simulator.compact import MAX_USERS, Script
 
@@ -38,6 +40,48 @@ class Seen:
             return None
         low, high = self.seen.interval
         return low <= self.planned <= high
+
+
+def power_by_size(
+    scripts: Mapping[float, Script],
+    truths: Mapping[float, Mapping[str, Truth]],
+    sizes: Sequence[int],
+    split: Split,
+    readout: Readout,
+    plan: Plan,
+    *,
+    experiments: int,
+    alpha: float = 0.05,
+    workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Seen]:
+    """Return a row for each planted lift, size in users, and metric.
+
+    `scripts` and `truths` are by planted lift; control shows the same in all scripts.
+    """
+    battery = Battery(
+        tuple(
+            Experiments(script, users, split, readout)
+            for script in scripts.values()
+            for users in sizes
+        )
+    )
+    found = repeat(battery, battery.all(experiments), workers=workers, progress=progress)
+    usual = [usual_traffic(next(iter(scripts.values())), users) for users in sizes]
+    rows = []
+    for number, (planted, (users, log)) in enumerate(
+        product(scripts, zip(sizes, usual, strict=True))
+    ):
+        known = truths[planted]
+        rows += power_rows(
+            found[number * experiments : (number + 1) * experiments],
+            Size(users, users * scripts[planted].world.population.pages_per_user),
+            planted,
+            known,
+            plan(log, {metric: truth.lift for metric, truth in known.items()}),
+            alpha=alpha,
+        )
+    return rows
 
 
 @dataclass(frozen=True, slots=True)

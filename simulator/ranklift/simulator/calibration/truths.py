@@ -23,7 +23,7 @@ from ranklift.simulator.truth import TrueMetrics, metrics_of_shown
 from ranklift.simulator.world import World
 
 POPULATIONS = 20
-_PAGES = 200_000  # of the closed form, whose value hardly depends on who they are
+_PAGES = 100_000  # of the closed form, whose value hardly depends on who they are
 
 
 @dataclass(frozen=True, slots=True)
