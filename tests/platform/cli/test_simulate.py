@@ -106,14 +106,14 @@ def test_coverage_of_a_planted_lift_tells_the_truth(run: Run, tmp_path: Path) ->
     assert "<svg" in page.read_text(encoding="utf-8")
 
 
-def test_power_has_a_row_for_each_lift_size_and_metric(run: Run, tmp_path: Path) -> None:
+def test_power_has_a_row_for_each_size_and_metric(run: Run, tmp_path: Path) -> None:
     page = tmp_path / "power.html"
     printed = run(
-        *("power", "--lift", "0.05,0.1", "--pages", "1200,2400", "--experiments", "4"),
+        *("power", "--lift", "0.05", "--pages", "1200,2400", "--experiments", "3"),
         *("--workers", "1", "--output", str(page)),
     )
     rows = [line for line in printed.splitlines() if line.strip().startswith("page_ctr")]
-    assert len(rows) == 4
+    assert len(rows) == 2
     assert "<svg" in page.read_text(encoding="utf-8")
 
 
@@ -129,8 +129,6 @@ def test_the_matrix_has_a_world_for_each_model(run: Run, tmp_path: Path) -> None
 
 def test_users_who_react_are_calibrated_too(run: Run) -> None:
     assert "users who react" in run("aa", *SMALL, "--react")
-    printed = run("coverage", *SMALL, "--react")
-    assert any(line.strip().startswith("sessions_per_unit") for line in printed.splitlines())
 
 
 @pytest.mark.parametrize(
@@ -138,6 +136,8 @@ def test_users_who_react_are_calibrated_too(run: Run) -> None:
     [
         (("aa", "--alpha", "1.5"), "alpha: 1.5 is not between 0 and 1"),
         (("aa", "--pages", "3"), "pages: make 1 users"),
+        # Found in another process: two users who happen to be in one arm.
+        (("aa", "--pages", "8", "--experiments", "9", "--workers", "2"), "is no arm"),
         (("aa", "--experiments", "999999999"), "take fewer"),
         (("aa", "--output", "aa.png"), "is no .html file"),
         (("aa", "--output", "nowhere/aa.html"), 'there is no folder "nowhere"'),

@@ -16,7 +16,7 @@ from ranklift.simulator.calibration.rates import Rate
 from ranklift.simulator.calibration.truths import Truth
 
 
-def aa_page(report: AaReport, about: str, provenance: str = "") -> Page:
+def aa_page(report: AaReport, about: str) -> Page:
     """Return the page of A/A experiments; `about` says what they were."""
     low, high = report.wanted
     failing = [metric.metric for metric in report.metrics if not metric.honest]
@@ -65,11 +65,10 @@ def aa_page(report: AaReport, about: str, provenance: str = "") -> Page:
         "Rates: points with their Monte-Carlo intervals; the band is that of honest tests. "
         "p-values: bars should be level with the dashed line, the curve should follow the "
         "diagonal.",
-        provenance,
     )
 
 
-def coverage_page(report: CoverageReport, about: str, provenance: str = "") -> Page:
+def coverage_page(report: CoverageReport, about: str) -> Page:
     """Return the page of experiments whose true lifts are known."""
     low, high = report.wanted
     failing = [metric.metric for metric in report.metrics if not metric.honest]
@@ -119,11 +118,10 @@ def coverage_page(report: CoverageReport, about: str, provenance: str = "") -> P
             ),
         ),
         "Points with their Monte-Carlo intervals; the band is that of honest intervals.",
-        provenance,
     )
 
 
-def power_page(rows: Sequence[Seen], about: str, provenance: str = "") -> Page:
+def power_page(rows: Sequence[Seen], about: str) -> Page:
     """Return the page of power by metric, lift and traffic."""
     metrics = dict.fromkeys(row.metric for row in rows)
     judged = [row.as_planned for row in rows if row.as_planned is not None]
@@ -164,11 +162,10 @@ def power_page(rows: Sequence[Seen], about: str, provenance: str = "") -> Page:
             power_chart(metric, [row for row in rows if row.metric == metric]) for metric in metrics
         ),
         "Power against pages, a line for each planted lift; dashed: planned.",
-        provenance,
     )
 
 
-def matrix_page(matrix: Matrix, about: str, provenance: str = "") -> Page:
+def matrix_page(matrix: Matrix, about: str) -> Page:
     """Return the page of one experiment in the worlds of several click models."""
     decisions = tuple(dict.fromkeys(name for one in matrix.outcomes for name in one.decisions))
     models = tuple(matrix.outcomes[0].forecasts)
@@ -229,7 +226,6 @@ def matrix_page(matrix: Matrix, about: str, provenance: str = "") -> Page:
             ),
         ),
         (decided, forecast),
-        provenance=provenance,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import resources
+from importlib.metadata import version
 from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
@@ -25,7 +26,6 @@ class Page:
     grids: tuple[Grid, ...]
     charts: tuple[Chart, ...] = ()
     legend: str = ""
-    provenance: str = ""
 
 
 def check_page(output: Path | None) -> None:
@@ -72,4 +72,8 @@ def to_html(page: Page) -> str:
     own = resources.files("ranklift.cli.simulate").joinpath("calibration.html.j2")
     css = resources.files("ranklift.lift.render").joinpath("report.css").read_text("utf-8")
     template = environment.from_string(own.read_text("utf-8"))
-    return template.render(page=page, style=Markup(css))  # noqa: S704 - our file
+    return template.render(
+        page=page,
+        style=Markup(css),  # noqa: S704 - our file
+        version=version("ranklift"),
+    )
