@@ -17,7 +17,6 @@ from pathlib import Path
 
 from tests.benchmarks import (
     assignment,
-    calibration,
     coverage,
     fuzz,
     gateway_hop,
@@ -40,13 +39,14 @@ from tests.benchmarks import (
     rank_tokens,
     sim_ope,
     sim_realism,
+    sim_calibration,
+    sim_power,
     soak,
 )
 
 PAGES = Path(__file__).parents[2] / "docs" / "benchmarks"
 BENCHMARKS: Mapping[str, Callable[[], str]] = {
     "assignment": assignment.measure,
-    "calibration": calibration.measure,
     "coverage": coverage.measure,
     "fuzz": fuzz.measure,
     "gateway_hop": gateway_hop.measure,
@@ -69,6 +69,8 @@ BENCHMARKS: Mapping[str, Callable[[], str]] = {
     "rank_tokens": rank_tokens.measure,
     "sim_realism": sim_realism.measure,
     "sim_ope": sim_ope.measure,
+    "sim_calibration": sim_calibration.measure,
+    "sim_power": sim_power.measure,
     "soak": soak.measure,
 }
 

@@ -51,6 +51,8 @@ READS = frozenset(
         "demo", "report", "lift", "power", "evaluate", "audit", "bench rank",
         "simulate replay", "simulate run",
         "demo", "report", "lift", "power", "simulate replay", "simulate scenario", "evaluate", "audit", "bench rank",
+        "simulate replay", "simulate run", "simulate aa", "simulate power", "simulate coverage",
+        "simulate matrix",
         "serve all", "serve gateway", "serve ranker", "serve scheduler",
         "experiment list", "experiment show", "experiment schema", "layer list", "token list",
         "ramp status", "forecast list", "train cpt", "retrain list", "events export",

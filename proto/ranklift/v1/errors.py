@@ -49,6 +49,10 @@ class RequestError(Exception):
         super().__init__("; ".join(str(violation) for violation in violations))
         self.violations = tuple(violations)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # An exception is pickled with the arguments of `Exception`, here the message.
+        return type(self), (self.violations,), self.__dict__
+
     @classmethod
     def of(cls, field: str, description: str) -> RequestError:
         """Return the error of a single violation."""

@@ -24,6 +24,7 @@ from scipy.special import expit
 
 from ranklift.simulator.behaviour import mean_dwell_seconds
 from ranklift.simulator.effects import STEADY, Effect, affected
+from ranklift.simulator.shown import Shown
 from ranklift.simulator.world import Rankings, World, shown_by_query
 from ranklift.v1.errors import InvalidRequest
 
@@ -59,8 +60,12 @@ def true_metrics(world: World, rankings: Rankings, effect: Effect | None = None)
     Raises:
         InvalidRequest: a query of the world has no ranking.
     """
+    return metrics_of_shown(world, shown_by_query(world, rankings), effect)
+
+
+def metrics_of_shown(world: World, by_query: Shown, effect: Effect | None = None) -> TrueMetrics:
+    """Return the metrics when everybody sees these pages, one a query, in their order."""
     behaviour, pages = world.behaviour, world.pages()
-    by_query = shown_by_query(world, rankings)
     page_ctr = clicks = dwell = 0.0
     log_no_click = np.zeros(world.population.users)
     for start in range(0, len(pages), _BATCH):

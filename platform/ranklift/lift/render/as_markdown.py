@@ -38,6 +38,11 @@ def to_markdown(report: LiftReport) -> str:
     return "\n".join(_lines(printable(report)))
 
 
+def grid_markdown(grid: Grid) -> str:
+    """Return one table."""
+    return "\n".join(_grid(grid))
+
+
 def _lines(report: LiftReport) -> Iterator[str]:
     verdict = report.verdict
     yield f"### {_escaped(subject(report))}"
