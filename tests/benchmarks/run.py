@@ -37,10 +37,10 @@ from tests.benchmarks import (
     rank_served,
     rank_swap,
     rank_tokens,
-    sim_ope,
-    sim_realism,
     sim_calibration,
+    sim_ope,
     sim_power,
+    sim_realism,
     soak,
 )
 

@@ -49,14 +49,12 @@ CHANGES_ALL: dict[str, str] = {
 READS = frozenset(
     {
         "demo", "report", "lift", "power", "evaluate", "audit", "bench rank",
-        "simulate replay", "simulate run",
-        "demo", "report", "lift", "power", "simulate replay", "simulate scenario", "evaluate", "audit", "bench rank",
-        "simulate replay", "simulate run", "simulate aa", "simulate power", "simulate coverage",
-        "simulate matrix",
+        "simulate replay", "simulate run", "simulate scenario", "simulate aa", "simulate power",
+        "simulate coverage", "simulate matrix", "simulator fit", "simulator realism",
         "serve all", "serve gateway", "serve ranker", "serve scheduler",
         "experiment list", "experiment show", "experiment schema", "layer list", "token list",
         "ramp status", "forecast list", "train cpt", "retrain list", "events export",
-        "events status", "events quarantine", "simulator fit", "simulator realism",
+        "events status", "events quarantine",
     }
 )  # fmt: skip
 

@@ -271,5 +271,5 @@ def test_pairs_that_queries_share_are_refused_when_too_many() -> None:
     pages = np.arange(2_500)
     pair = np.stack([pages, (pages + 1) % 2_500], axis=1)
     log = click_log(pair, np.zeros_like(pair))
-    with pytest.raises(ValueError, match="5000 parameters .* number pairs by query and document"):
+    with pytest.raises(ValueError, match=r"5000 parameters .* number pairs by query and document"):
         fit("SDBN", log)
