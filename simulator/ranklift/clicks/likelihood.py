@@ -190,7 +190,7 @@ class Likelihood:
 
 
 def probability(angle: Floats) -> Floats:
-    return np.minimum(np.sin(angle) ** 2, 1 - LEAST)
+    return np.asarray(np.minimum(np.sin(angle) ** 2, 1 - LEAST))
 
 
 class _Curve(NamedTuple):
@@ -207,7 +207,7 @@ def _value(formula: Formula, rows: Terms, p: Floats) -> Floats:
     first = skip + rows.below if rows.below else 0
     looks = np.where(rows.clicked, formula.goes_on(list(p[:, first:].T)), 1.0)
     if not rows.below:
-        return np.asarray(looks)
+        return looks
     goes_on = p[:, 0] if skip else 1.0
     some = np.zeros(len(p))  # P(a click from here on | examined)
     for a in p[:, skip:first].T[::-1]:

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranklift.clicks.counts import total
-from ranklift.clicks.keys import extend_mixed, mix
+from ranklift.clicks.keys import extend
 from ranklift.clicks.log import NO_PAIR, ClickLog
 from ranklift.clicks.results import Floats
 
@@ -66,9 +66,7 @@ def tails_of(log: ClickLog) -> Tails:
     rows = np.arange(len(log))
     last_pair = np.where(last >= 0, log.pair[rows, last], NO_PAIR)
     # Rows are told apart by a 64-bit hash: two of a million meet by chance once in 30 million logs.
-    key = mix(last.astype(np.uint64))
-    for column in (last_pair, *below.T):
-        key = extend_mixed(key, mix(column.astype(np.uint64)))
+    key = extend(np.uint64(0), *(c.astype(np.uint64) for c in (last, last_pair, *below.T)))
     _, first, of_tail = np.unique(key, return_index=True, return_inverse=True)
     return Tails(
         clicks=total(pair, weight * clicked, log.pairs),

@@ -9,10 +9,10 @@ import pytest
 from ranklift.clicks import cascade, ccm, dbn, dcm, sdbn
 from ranklift.clicks.em import NO_PRIOR, BetaPrior
 from ranklift.clicks.keys import extend
-from ranklift.clicks.likelihood import Formula
+from ranklift.clicks.likelihood import Formula, probability
 from ranklift.clicks.log import NO_PAIR, ClickLog, click_log
 from ranklift.clicks.model import Browsing, Fitted, score_of
-from ranklift.clicks.newton import _likelihood, probability
+from ranklift.clicks.newton import _likelihood
 from ranklift.clicks.results import Floats, table
 from ranklift.clicks.tails import tails_of
 
@@ -69,12 +69,12 @@ def errors_of(name: str, fitted: Fitted, seed: int) -> tuple[Floats, Floats]:
 @every_world
 def test_what_made_a_log_is_recovered_with_honest_errors(name: str) -> None:
     browsing, pairs = zip(
-        *(errors_of(name, fit(name, log_of(name, 40_000, seed)), seed) for seed in (1, 2, 3)),
+        *(errors_of(name, fit(name, log_of(name, 40_000, seed)), seed) for seed in range(10)),
         strict=True,
     )
     assert (np.abs(np.concatenate(browsing)) < 3).all()
     z = np.concatenate(pairs)
-    # 600 or 1,200 of them: two beyond 3 are expected, and 95 +- 0.9 % within 1.96.
+    # 2,000 or 4,000 of them: 95 +- 0.5 % within 1.96.
     assert (np.abs(z) > 3).mean() < 0.01
     assert 0.93 < (np.abs(z) < 1.96).mean() < 0.97
 
@@ -168,8 +168,6 @@ def test_errors_are_those_of_the_whole_information_matrix() -> None:
     for parameters, entries in information.blocks.by_size():
         for own, at in zip(parameters, entries, strict=True):
             whole[np.ix_(1 + own, 1 + own)] = information.inner[at]
-    if np.linalg.eigvalsh(whole).min() < 1:
-        whole += 0  # never: see the assertion
     assert np.linalg.eigvalsh(whole).min() > 0
     np.testing.assert_allclose(
         information.inverse_diagonal(), np.diag(np.linalg.inv(whole)), rtol=1e-8
