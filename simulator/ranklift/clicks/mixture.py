@@ -60,7 +60,7 @@ class Mixture:
     def component(self, page_keys: Keys) -> NDArray[np.int64]:
         """Return which component reads each page; the latent truth of a sample."""
         steps = np.cumsum(self.weights)[:-1]
-        return np.searchsorted(steps, draw(page_keys, Purpose.COMPONENT), side="right")
+        return np.asarray(np.searchsorted(steps, draw(page_keys, Purpose.COMPONENT), side="right"))
 
     def sample(self, results: Results) -> Sample:
         """Return what users do, each page by its own component."""
@@ -94,12 +94,13 @@ class Mixture:
 
     def marginal(self, attractiveness: Floats, satisfaction: Floats) -> Floats:
         """Return the weighted mean of the components' marginals."""
-        return np.sum(
-            [
-                weight * one.marginal(attractiveness, satisfaction)
-                for weight, one in zip(self.weights, self.components, strict=True)
-            ],
-            axis=0,
+        return np.asarray(
+            sum(
+                [
+                    weight * one.marginal(attractiveness, satisfaction)
+                    for weight, one in zip(self.weights, self.components, strict=True)
+                ]
+            )
         )
 
 
@@ -133,8 +134,9 @@ def fit(log: ClickLog, start: Mixture, *, max_iterations: int = 2_000) -> Fitted
     `start` says which components there are and breaks their symmetry; the
     maximum found is a local one. The gradient is that of EM, weighted by the
     responsibilities of the components for each page, but the steps are of
-    L-BFGS: EM itself needs thousands. The largest examination of all components
-    is 1. Standard errors are from the outer product of the pages' gradients;
+    L-BFGS, as EM itself is slow; `log_likelihood` is that of the start and the
+    end. The largest examination of all components is 1. Standard
+    errors are from the outer product of the pages' gradients;
     "weights" and the "examination" of each component by number, "0.examination",
     are the parameters, a UBM's as its cells (`counts.last_click_cell`).
 
@@ -142,25 +144,20 @@ def fit(log: ClickLog, start: Mixture, *, max_iterations: int = 2_000) -> Fitted
         ValueError: a component that is neither PBM nor UBM, or shorter than a page.
     """
     problem = _Problem.of(log, start)
-    trace: list[float] = []
 
     def loss(x: Floats) -> tuple[float, Floats]:
         value, gradient = problem.gradient(x)
         return -value / problem.results, -gradient / problem.results
 
-    def note(x: Floats) -> None:
-        trace.append(problem.gradient(x)[0])
-
     first = problem.first(start)
-    note(first)
     found = minimize(
         loss,
         first,
         jac=True,
         method="L-BFGS-B",
-        callback=note,
         options={"maxiter": max_iterations, "ftol": 1e-14, "gtol": 1e-9, "maxcor": 30},
     )
+    trace = [problem.gradient(x)[0] for x in (first, found.x)]
     return problem.fitted(found.x, start, np.array(trace))
 
 
@@ -324,7 +321,7 @@ class _Problem:
             return np.concatenate([np.sqrt(variance), [0.0]])
         of_weights = np.flatnonzero(free[:count]).size + np.arange(len(self.cell) - 1)
         last = covariance_of(of_weights)[of_weights].sum()
-        return np.sqrt(np.concatenate([variance, [last]]))
+        return np.asarray(np.sqrt(np.concatenate([variance, [last]])))
 
 
 def _inverse(information: sparse.csc_array) -> Callable[[NDArray[np.int64]], Floats]:

@@ -35,7 +35,7 @@ class Seen:
 
     @property
     def shape(self) -> tuple[int, int]:
-        return len(self.page_keys), len(self.shown.document)
+        return len(self.of_pages), len(self.shown.document)
 
     def page_keys(self, rows: Rows) -> Keys:
         return self.of_pages[rows]
