@@ -8,7 +8,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ranklift.clicks.keys import Keys
+from ranklift.clicks.keys import Keys, mix
 
 Rows: TypeAlias = NDArray[np.int64] | slice
 Floats: TypeAlias = NDArray[np.float64]
@@ -24,6 +24,9 @@ class Results(Protocol):
     @property
     def shape(self) -> tuple[int, int]:
         """(pages, ranks)."""
+
+    def page_keys(self, rows: Rows) -> Keys:
+        """Return the key of each page, for what is decided once a page, whatever it shows."""
 
     def keys(self, rank: int, rows: Rows) -> Keys:
         """Return the key of the result at a 0-based rank of each page: user, page and document."""
@@ -42,11 +45,15 @@ class Table:
     all_keys: Keys
     attraction: Floats
     satisfied: Floats
+    of_pages: Keys  # (pages,)
 
     @property
     def shape(self) -> tuple[int, int]:
         pages, ranks = self.all_keys.shape
         return pages, ranks
+
+    def page_keys(self, rows: Rows) -> Keys:
+        return self.of_pages[rows]
 
     def keys(self, rank: int, rows: Rows) -> Keys:
         return self.all_keys[rows, rank]
@@ -58,12 +65,23 @@ class Table:
         return self.satisfied[rows, rank]
 
 
-def table(keys: Keys, attraction: ArrayLike, satisfaction: ArrayLike = 0.0) -> Table:
-    """Return results of shape (pages, ranks); all arguments broadcast to the shape of `keys`."""
+def table(
+    keys: Keys,
+    attraction: ArrayLike,
+    satisfaction: ArrayLike = 0.0,
+    *,
+    page_keys: Keys | None = None,
+) -> Table:
+    """Return results of shape (pages, ranks); the others broadcast to the shape of `keys`.
+
+    Without `page_keys`, a page's key is made of those of its results in any
+    order: it survives another order, but not another set of results.
+    """
     return Table(
         keys,
         np.broadcast_to(np.asarray(attraction, dtype=np.float64), keys.shape),
         np.broadcast_to(np.asarray(satisfaction, dtype=np.float64), keys.shape),
+        mix(keys.sum(axis=1, dtype=np.uint64)) if page_keys is None else page_keys,
     )
 
 

@@ -28,17 +28,20 @@ class Shown:
 class Seen:
     """The results of some pages as `clicks.results.Results`."""
 
-    page_keys: Keys  # (pages,)
+    of_pages: Keys  # (pages,)
     log_propensity: Floats  # (pages,)
     shown: Shown
     ranking: NDArray[np.int64]  # (pages,), column in `shown`
 
     @property
     def shape(self) -> tuple[int, int]:
-        return len(self.page_keys), len(self.shown.document)
+        return len(self.of_pages), len(self.shown.document)
+
+    def page_keys(self, rows: Rows) -> Keys:
+        return self.of_pages[rows]
 
     def keys(self, rank: int, rows: Rows) -> Keys:
-        return extend(self.page_keys[rows], self.shown.document[rank, self.ranking[rows]])
+        return extend(self.of_pages[rows], self.shown.document[rank, self.ranking[rows]])
 
     def attractiveness(self, rank: int, rows: Rows) -> Floats:
         log_odds = self.shown.log_odds[rank, self.ranking[rows]] + self.log_propensity[rows]
