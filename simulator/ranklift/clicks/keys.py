@@ -49,6 +49,7 @@ class Purpose(IntEnum):
     COMPONENT = 15  # of a mixture
     TRUST = 16
     TRANSITION = 17  # from one click to the next, up or down or again
+    CENSOR = 18  # until when a dwell is seen
     GO_ON = 20  # another query in this visit
     REFORMULATE = 21
     RETURN = 22  # the gap to the next visit
