@@ -64,6 +64,8 @@ class Purpose(IntEnum):
     LOSE = 40  # an event that never reaches the log
     DELAY = 41
     BURST = 42
+    RESEND = 43  # an event that is sent twice
+    SHUFFLE = 44
     ASSIGN = 50  # to an arm
 
 
