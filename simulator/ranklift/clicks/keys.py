@@ -49,6 +49,7 @@ class Purpose(IntEnum):
     COMPONENT = 15  # of a mixture
     TRUST = 16
     TRANSITION = 17  # from one click to the next, up or down or again
+    CENSOR = 18  # until when a dwell is seen
     GO_ON = 20  # another query in this visit
     REFORMULATE = 21
     RETURN = 22  # the gap to the next visit
@@ -63,6 +64,8 @@ class Purpose(IntEnum):
     LOSE = 40  # an event that never reaches the log
     DELAY = 41
     BURST = 42
+    RESEND = 43  # an event that is sent twice
+    SHUFFLE = 44
     ASSIGN = 50  # to an arm
 
 

@@ -5,7 +5,7 @@
     satisfied          ~ Bernoulli(by result), after a click
     dwell              = min(cap, drawn by satisfaction * factor of the user and the result)
 
-The world knows no censored dwell: the capped value is the dwell.
+A dwell is how long users really stay. The log may see less: `censoring`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from ranklift.clicks.keys import Keys, Purpose, extend, uniform
 from ranklift.clicks.model import Browsing
 from ranklift.clicks.pbm import Pbm
 from ranklift.clicks.results import Floats
-from ranklift.simulator.dwell import SATISFIED_DWELL, UNSATISFIED_DWELL, DwellLaw
+from ranklift.simulator.censoring import Censoring
+from ranklift.simulator.dwell import SATISFIED_DWELL, UNSATISFIED_DWELL, DwellLaw, DwellShifts
 from ranklift.simulator.shown import Seen, Shown
 from ranklift.simulator.users import Users
 from ranklift.v1.errors import InvalidRequest, Violation
@@ -41,7 +42,8 @@ class Behaviour:
     grade 0; higher grades count as the last one. Dwell: medians 74 s and 10 s,
     P(dwell >= 30 s) = 0.82 and 0.16, near the 30 s threshold of Fox et al.,
     "Evaluating implicit measures to improve web search", TOIS 2005. All levels
-    but examination are assumed, not fitted.
+    but examination are assumed, not fitted. `dwell_shifts` and `censoring` are off
+    by default.
     """
 
     browsing: Browsing = field(default_factory=Pbm)
@@ -51,6 +53,8 @@ class Behaviour:
     satisfied_dwell: DwellLaw = SATISFIED_DWELL
     unsatisfied_dwell: DwellLaw = UNSATISFIED_DWELL
     dwell_cap_seconds: float = 1_800.0
+    dwell_shifts: DwellShifts | None = None
+    censoring: Censoring | None = None
 
     def __post_init__(self) -> None:
         longest = self.browsing.ranks
@@ -105,19 +109,28 @@ def behave(
     `page_keys`, `users` and `ranking` have one row for each page: its key, who
     asked for it, and which column of `shown` it shows.
     """
-    seen = Seen(page_keys, users.log_propensity, shown, ranking)
+    seen = Seen(page_keys, users, shown, ranking)
     sample = behaviour.browsing.sample(seen)
     page, rank = sample.clicked.nonzero()
     satisfied = sample.satisfied[page, rank]
     clicked_keys = extend(page_keys[page], shown.document[rank, ranking[page]])
     u = uniform(extend(clicked_keys, Purpose.DWELL))
     shift = users.log_dwell[page]
+    if shown.log_dwell is not None:
+        shift = shift + shown.log_dwell[rank, ranking[page]]
+    if behaviour.dwell_shifts:
+        first = np.ones(len(page), dtype=bool)
+        first[1:] = page[1:] != page[:-1]
+        shift = shift + behaviour.dwell_shifts.first_click * first
     seconds = np.where(
         satisfied,
         behaviour.satisfied_dwell.quantile(u, shift),
         behaviour.unsatisfied_dwell.quantile(u, shift),
     )
     capped = np.minimum(seconds, behaviour.dwell_cap_seconds)
+    if users.depth is not None:
+        # To a click model what is further down is not there; some look at it all the same.
+        sample.examined[np.arange(sample.examined.shape[1]) >= users.depth[:, None]] = False
     return Actions(
         examined=sample.examined,
         attracted=sample.attracted,

@@ -35,6 +35,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ranklift.clicks.keys import Purpose, extend, uniform
+from ranklift.simulator.censoring import Censoring, last_clicks
 from ranklift.simulator.shown import Shown
 from ranklift.simulator.users import Pages
 from ranklift.simulator.waves import Played, play
@@ -185,9 +186,25 @@ def _played(script: Script, first: int, end: int) -> CompactLog:
     batch = 2 * _BATCH if script.world.sessions is None else _BATCH
     played = play(script.world, script.shown, column_of, who, batch=batch)
     log = concatenated_logs([_tables(script, part) for part in played])
-    if script.world.sessions is None:
+    if script.world.sessions is not None:
+        clicks = log.clicks.sort("page_id", maintain_order=True)
+        log = CompactLog(log.pages.sort("page_id"), clicks)
+    if script.world.behaviour.censoring is None:
         return log
-    return CompactLog(log.pages.sort("page_id"), log.clicks.sort("page_id", maintain_order=True))
+    return CompactLog(log.pages, _cut_short(script.world, script.world.behaviour.censoring, log))
+
+
+def _cut_short(world: World, censoring: Censoring, log: CompactLog) -> pl.DataFrame:
+    """Return the clicks with what the log sees of their dwell."""
+    columns = ("user_id", "session_id", "step")
+    user, visit, step = (log.pages[name].cast(pl.Int64).to_numpy() for name in columns)
+    page = log.pages["page_id"].search_sorted(log.clicks["page_id"]).to_numpy().astype(np.int64)
+    key = extend(np.uint64(world.seed), user[page], visit[page], step[page])
+    dwell_ms = np.rint(log.clicks["dwell_seconds"].to_numpy() * 1_000.0).astype(np.int64)
+    seen_ms, censored = censoring.seen(key, dwell_ms, last_clicks(user, visit, step, page))
+    return log.clicks.with_columns(
+        dwell_seconds=pl.Series((seen_ms / 1_000).astype(np.float32)), censored=pl.Series(censored)
+    )
 
 
 def _tables(script: Script, played: Played) -> CompactLog:

@@ -27,6 +27,7 @@ ASSIGNMENTS = pl.List(
         }
     )
 )
+ATTRIBUTES = pl.List(pl.Struct({"name": pl.String(), "value": pl.String()}))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,6 +61,7 @@ class ClickRows:
     position: NDArray[np.int64]  # 1-based
     click_time_us: NDArray[np.int64]  # microseconds since 1970, UTC
     dwell_ms: NDArray[np.int64]
+    censored: NDArray[np.bool_]
     document_id: pl.Series
 
 
@@ -67,7 +69,7 @@ def page_frame(world: World, pages: Pages, columns: PageColumns) -> pl.DataFrame
     """Return the frame of pages that their own ranker served, without latency."""
     user_id, session_id, page_id = ids(world, pages)
     queries = pl.Series([world.collection.queries[q] for q in world.query_ids])
-    return pl.DataFrame(
+    frame = pl.DataFrame(
         {
             "impression_id": page_id,
             "page_time": pl.Series(pages.time_us).cast(INSTANT),
@@ -84,6 +86,12 @@ def page_frame(world: World, pages: Pages, columns: PageColumns) -> pl.DataFrame
             "latency_ms": pl.repeat(0.0, len(pages), dtype=pl.Float64, eager=True),
         }
     )
+    devices = world.population.devices
+    if devices is None:
+        return frame
+    known = [[{"name": "device", "value": segment.name}] for segment in devices.segments]
+    device = devices.of(world.seed, pages.user)
+    return frame.with_columns(attributes=pl.Series(known, dtype=ATTRIBUTES).gather(device))
 
 
 def click_frames(impression_id: pl.Series, rows: ClickRows) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -98,6 +106,7 @@ def click_frames(impression_id: pl.Series, rows: ClickRows) -> tuple[pl.DataFram
             "position": pl.Series(rows.position, dtype=pl.Int32),
             "click_time": pl.Series(rows.click_time_us).cast(INSTANT),
             "dwell_ms": pl.Series(rows.dwell_ms),
+            "censored": pl.Series(rows.censored),
         }
     ).with_columns(
         click_id=pl.format("{}-c{}", "impression_id", "position"),
@@ -116,7 +125,7 @@ def click_frames(impression_id: pl.Series, rows: ClickRows) -> tuple[pl.DataFram
         "impression_id",
         "document_id",
         "dwell_ms",
-        pl.lit(False).alias("censored"),
+        "censored",
     )
     return clicks, dwells
 

@@ -9,6 +9,10 @@ the world, with everybody served by the same ranker:
     UserCTR      = mean over users of 1 - prod_pages prod_rank (1 - q_rank)
     dwell/click  = sum p_rank E[dwell | result, user] / sum p_rank
 
+where a first click on the page, of probability q_rank prod_above (1 - q), may have a longer dwell
+than others. All users count, bots among them, and dwell is how long users stay, whatever of it the
+log could see.
+
 A log of the whole population has the first two as its expected values; dwell
 per click is a ratio of sums there, whose expectation differs from the ratio of
 expectations by O(1 / clicks).
@@ -20,11 +24,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import expit
 
 from ranklift.simulator.behaviour import mean_dwell_seconds
 from ranklift.simulator.effects import STEADY, Effect, affected
-from ranklift.simulator.shown import Shown
+from ranklift.simulator.shown import Seen, Shown
 from ranklift.simulator.world import Rankings, World, shown_by_query
 from ranklift.v1.errors import InvalidRequest
 
@@ -72,18 +75,29 @@ def metrics_of_shown(world: World, by_query: Shown, effect: Effect | None = None
         batch = pages[start : start + _BATCH]
         arm = np.zeros(len(batch), dtype=np.int64)
         users = affected(world, world.users_at(batch), batch, [effect], arm)
+        seen, every = Seen(batch.key, users, by_query, batch.query), slice(None)
+        ranks = range(behaviour.page_size)
         # (pages, ranks)
-        log_odds = by_query.log_odds.T[batch.query] + users.log_propensity[:, None]
+        attraction = np.stack([seen.attractiveness(rank, every) for rank in ranks], axis=1)
         satisfaction = by_query.satisfaction.T[batch.query]
-        attraction = np.asarray(expit(log_odds))
         none = np.zeros(attraction.shape, dtype=bool)
-        log_skip = np.log1p(-behaviour.browsing.conditional(attraction, satisfaction, none)).sum(1)
+        log_skips = np.log1p(-behaviour.browsing.conditional(attraction, satisfaction, none))
+        log_skip = log_skips.sum(1)
         page_ctr -= np.expm1(log_skip).sum()
         log_no_click += np.bincount(batch.user, weights=log_skip, minlength=len(log_no_click))
         click = behaviour.browsing.marginal(attraction, satisfaction)
         clicks += click.sum()
-        seconds = mean_dwell_seconds(behaviour, satisfaction, users.log_dwell[:, None])
-        dwell += (click * seconds).sum()
+        log_dwell = users.log_dwell[:, None]
+        if by_query.log_dwell is not None:
+            log_dwell = log_dwell + by_query.log_dwell.T[batch.query]
+        dwell += (click * mean_dwell_seconds(behaviour, satisfaction, log_dwell)).sum()
+        if behaviour.dwell_shifts:
+            # Given a click, whether it satisfies does not depend on the clicks above.
+            first = -np.expm1(log_skips) * np.exp(np.cumsum(log_skips, axis=1) - log_skips)
+            shift = behaviour.dwell_shifts.first_click
+            more = mean_dwell_seconds(behaviour, satisfaction, log_dwell + shift)
+            more -= mean_dwell_seconds(behaviour, satisfaction, log_dwell)
+            dwell += (first * more).sum()
     return TrueMetrics(
         page_ctr=float(page_ctr / len(pages)),
         user_ctr=float(-np.expm1(log_no_click).mean()),

@@ -7,19 +7,25 @@ in every arm.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaincinv, ndtri, pdtrik
 
 from ranklift.clicks.keys import Keys, Purpose, extend, hash_ids, uniform
+from ranklift.simulator.bots import ATTRACTED, NO_DWELL, Bots
+from ranklift.simulator.devices import Devices
+from ranklift.simulator.drift import Drift
+from ranklift.simulator.season import Clock, Season
+from ranklift.simulator.tastes import Taste, taste_of
 from ranklift.v1.errors import InvalidRequest, Violation
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
+_DAY = timedelta(days=1)
 _COUNTED, _LONGEST_COUNT = 20.0, 120  # P(Poisson(20) >= 120) < 1e-50, less than any draw can say
 
 
@@ -35,6 +41,10 @@ class Population:
     a gap of exponential length. The n-th most popular query is asked with
     probability proportional to n^-`query_exponent`. Visits are spread evenly
     over `span` from `start`.
+
+    The rest is switched off by default: `taste_sigma` is the standard deviation
+    of each user's taste for each document, on the log odds; see the modules of
+    the others. In a world with sessions, visits come as these say.
     """
 
     users: int = 2_000
@@ -47,6 +57,11 @@ class Population:
     query_exponent: float = 0.7
     start: datetime = datetime(2025, 1, 6, tzinfo=UTC)
     span: timedelta = timedelta(days=7)
+    taste_sigma: float = 0.0
+    devices: Devices | None = None
+    bots: Bots | None = None
+    season: Season | None = None
+    drift: Drift | None = None
 
     def __post_init__(self) -> None:
         checks = {
@@ -58,6 +73,7 @@ class Population:
             "continue_probability": (0 <= self.continue_probability < 1, "in [0, 1)"),
             "start": (self.start.tzinfo is not None, "an instant with a time zone"),
             "span": (self.span > timedelta(0), "longer than 0"),
+            "taste_sigma": (0 <= self.taste_sigma < np.inf, "at least 0"),
         }
         violations = [
             Violation(f"population.{name}", f"{getattr(self, name)}, must be {allowed}")
@@ -67,16 +83,47 @@ class Population:
         if violations:
             raise InvalidRequest(violations)
 
+    @property
+    def start_us(self) -> int:
+        """Microseconds from 1970 to `start`."""
+        return (self.start - EPOCH) // MICROSECOND
+
+    @property
+    def days(self) -> int:
+        """The days of the span, the last one perhaps not whole."""
+        return -(-self.span // _DAY)
+
+    def clock(self) -> Clock | None:
+        """Return how time runs with the seasons; None: evenly."""
+        return self.season.clock(self.start, self.span) if self.season else None
+
+    def day(self, time_us: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the day of each time, from 0."""
+        return np.clip((time_us - self.start_us) // (_DAY // MICROSECOND), 0, self.days - 1)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Users:
-    """What sets users apart, one a row."""
+    """What sets users apart, one a row; what the population does not know of is None."""
 
     log_propensity: NDArray[np.float64]  # added to the logit of a click
     log_dwell: NDArray[np.float64]  # added to the mean of log dwell
+    device: NDArray[np.int64] | None = None  # index into the segments
+    depth: NDArray[np.float64] | None = None  # results that are looked at, at most
+    bot: NDArray[np.bool_] | None = None
+    taste: Taste | None = None
+    day: NDArray[np.int64] | None = None  # of the world, where results drift
 
     def __getitem__(self, rows: slice | NDArray[np.int64]) -> Users:
-        return Users(self.log_propensity[rows], self.log_dwell[rows])
+        return Users(
+            self.log_propensity[rows],
+            self.log_dwell[rows],
+            None if self.device is None else self.device[rows],
+            None if self.depth is None else self.depth[rows],
+            None if self.bot is None else self.bot[rows],
+            None if self.taste is None else self.taste[rows],
+            None if self.day is None else self.day[rows],
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,7 +160,39 @@ def users_of(population: Population, seed: int, user: NDArray[np.int64]) -> User
     key = extend(np.uint64(seed), user)
     propensity = ndtri(uniform(extend(key, Purpose.PROPENSITY)))
     dwell = ndtri(uniform(extend(key, Purpose.DWELL_EFFECT)))
-    return Users(population.propensity_sigma * propensity, population.dwell_sigma * dwell)
+    users = Users(population.propensity_sigma * propensity, population.dwell_sigma * dwell)
+    if population.taste_sigma:
+        users = replace(users, taste=taste_of(population.taste_sigma, seed, user))
+    if population.devices:
+        device = population.devices.of(seed, user)
+        shift = population.devices.field("log_propensity", device)
+        users = replace(
+            users,
+            log_propensity=users.log_propensity + shift,
+            device=device,
+            depth=population.devices.field("depth", device),
+        )
+    if population.bots:
+        bot = population.bots.are(seed, user)
+        users = replace(
+            users,
+            log_propensity=np.where(bot, ATTRACTED, users.log_propensity),
+            log_dwell=np.where(bot, NO_DWELL, users.log_dwell),
+            depth=None if users.depth is None else np.where(bot, np.inf, users.depth),
+            bot=bot,
+        )
+    return users
+
+
+def users_at(population: Population, seed: int, pages: Pages) -> Users:
+    """Return who asks for each page, as they are on that day."""
+    users = users_of(population, seed, pages.user)
+    if population.season:
+        shift = population.season.log_odds(pages.time_us)
+        users = replace(users, log_propensity=users.log_propensity + shift)
+    if population.drift:
+        users = replace(users, day=population.day(pages.time_us))
+    return users
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,8 +203,10 @@ class QueryLaw:
     cumulative: NDArray[np.float64]  # (queries,), share of the searches up to each; ends with inf
     guide: NDArray[np.int64]  # the first query whose share may hold draws from n / len(guide) on
 
-    def draw(self, u: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Return the query of each uniform draw.
+    def draw(
+        self, u: NDArray[np.float64], time_us: NDArray[np.int64] | None = None
+    ) -> NDArray[np.int64]:
+        """Return the query of each uniform draw, whenever it is.
 
         From where the guide points there is little left to search: Chen and
         Asau, "On generating random variates from an empirical distribution",
@@ -139,37 +220,74 @@ class QueryLaw:
         return self.by_popularity.take(nth)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class DailyQueries:
+    """A law of queries for each day of a population that drifts."""
+
+    population: Population
+    laws: tuple[QueryLaw, ...]
+
+    def draw(
+        self, u: NDArray[np.float64], time_us: NDArray[np.int64] | None = None
+    ) -> NDArray[np.int64]:
+        """Return the query of each uniform draw on the day of its time."""
+        if time_us is None:
+            raise ValueError("the queries of drifting days depend on the time")
+        query = np.empty(len(u), dtype=np.int64)
+        day = self.population.day(time_us)
+        for number, law in enumerate(self.laws):
+            rows = day == number
+            query[rows] = law.draw(u[rows])
+        return query
+
+
+Queries: TypeAlias = QueryLaw | DailyQueries
+
+
 def query_law(
     population: Population,
     query_ids: tuple[str, ...],
     seed: int,
     popularity: Mapping[str, float] | None = None,
-) -> QueryLaw:
+) -> Queries:
     """Return how often each query is asked: in proportion to `popularity` by query id, else the
     n-th most popular one to n^-s."""
+    hashes = hash_ids(query_ids)
     if popularity is None:
         # Popularity is drawn by query id, so a query stays popular when others are added.
-        draws = uniform(extend(np.uint64(seed), hash_ids(query_ids), Purpose.QUERY_POPULARITY))
-        order = np.argsort(draws)
+        draws = uniform(extend(np.uint64(seed), hashes, Purpose.QUERY_POPULARITY))
+        by_popularity = np.argsort(draws).astype(np.int64)
         weight = np.arange(1, len(query_ids) + 1) ** -population.query_exponent
     else:
         asked = np.array([popularity[query_id] for query_id in query_ids], dtype=np.float64)
-        order = np.argsort(-asked, kind="stable")
-        weight = asked[order]
+        by_popularity = np.argsort(-asked, kind="stable").astype(np.int64)
+        weight = asked[by_popularity]
+    if population.drift is None:
+        return _query_law(by_popularity, weight)
+    change = population.drift.query_log_weights(seed, hashes[by_popularity], population.days)
+    # The order is kept: most draws have the same query on all days.
+    laws = tuple(_query_law(by_popularity, daily) for daily in weight * np.exp(change))
+    return DailyQueries(population, laws)
+
+
+def _query_law(by_popularity: NDArray[np.int64], weight: NDArray[Any]) -> QueryLaw:
     cumulative = np.cumsum(weight) / weight.sum()
     cumulative[-1] = np.inf  # whatever rounding made of the 1
-    cells = 1 << (4 * len(query_ids)).bit_length()  # a power of 2: the product with u is exact
+    cells = 1 << (4 * len(weight)).bit_length()  # a power of 2: the product with u is exact
     guide = np.searchsorted(cumulative, np.arange(cells) / cells, side="right")
-    return QueryLaw(order.astype(np.int64), cumulative, guide.astype(np.int64))
+    return QueryLaw(by_popularity, cumulative, guide.astype(np.int64))
 
 
 def activity_of(
     population: Population, seed: int, who: NDArray[np.int64] | None = None
 ) -> NDArray[np.int64]:
     """Return the number of pages of each user, or of those in `who`, at least 1."""
-    key = extend(np.uint64(seed), np.arange(population.users) if who is None else who)
+    user = np.arange(population.users) if who is None else who
+    key = extend(np.uint64(seed), user)
     activity = gamma_quantile(population.activity_shape, uniform(extend(key, Purpose.ACTIVITY)))
     rate = activity * (population.pages_per_user - 1) / population.activity_shape
+    if population.bots:
+        rate *= population.bots.activity(seed, user)
     return 1 + _poisson(rate, uniform(extend(key, Purpose.PAGES)))
 
 
@@ -180,7 +298,7 @@ def pages_of(population: Population, query_ids: tuple[str, ...], seed: int) -> P
 
 
 def pages_of_users(
-    population: Population, queries: QueryLaw, seed: int, who: NDArray[np.int64]
+    population: Population, queries: Queries, seed: int, who: NDArray[np.int64]
 ) -> Pages:
     """Return every page that the users `who`, in ascending order, ask for."""
     pages = activity_of(population, seed, who)
@@ -190,12 +308,13 @@ def pages_of_users(
     nth = np.arange(len(row)) - first[row]
     visit, step = _visits(population, seed, user, nth, first[row])
     key = extend(np.uint64(seed), user, visit, step)
+    time_us = _times(population, seed, user, visit, step, key)
     return Pages(
         user=user,
         visit=visit,
         step=step,
-        query=queries.draw(uniform(extend(key, Purpose.QUERY))),
-        time_us=_times(population, seed, user, visit, step, key),
+        query=queries.draw(uniform(extend(key, Purpose.QUERY)), time_us),
+        time_us=time_us,
         key=key,
     )
 
@@ -256,6 +375,9 @@ def _times(
     opens = step == 0
     arrival = uniform(extend(np.uint64(seed), user[opens], visit[opens], Purpose.ARRIVAL)) * span
     in_order = _in_order(user[opens], arrival)
+    clock = population.clock()
+    if clock:
+        in_order = clock.real(in_order)
     mean_gap = population.mean_gap / MICROSECOND
     gap = np.where(opens, 0.0, -np.log(uniform(extend(key, Purpose.GAP))) * mean_gap)
     elapsed = gap  # since the visit began

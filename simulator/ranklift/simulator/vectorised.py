@@ -14,6 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ranklift.simulator.behaviour import click_time_us
+from ranklift.simulator.censoring import last_clicks
 from ranklift.simulator.effects import Effect
 from ranklift.simulator.frames import (
     ASSIGNMENTS,
@@ -125,6 +126,10 @@ def _play(
             effects=[ranker.effect for ranker in rankers],
         )
     )
+    censored = np.zeros(len(page), dtype=bool)
+    if world.behaviour.censoring:
+        last = last_clicks(pages.user, pages.visit, pages.step, page)
+        dwell_ms, censored = world.behaviour.censoring.seen(pages.key[page], dwell_ms, last)
     page_arm = arm[pages.user]
     table_row = page_arm * queries + pages.query
     lists = [
@@ -154,6 +159,7 @@ def _play(
             position=rank + 1,
             click_time_us=click_time_us(pages.time_us[page], rank + 1),
             dwell_ms=dwell_ms,
+            censored=censored,
             document_id=pl.Series(padded).gather(table_row[page] * size + rank),
         ),
     )

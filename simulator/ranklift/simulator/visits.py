@@ -31,7 +31,7 @@ from ranklift.simulator.users import (
     MICROSECOND,
     Pages,
     Population,
-    QueryLaw,
+    Queries,
     gamma_quantile,
     pages_of_users,
 )
@@ -121,7 +121,7 @@ class Planned:
     """The course of a world that does not react: every page as planned."""
 
     population: Population
-    queries: QueryLaw
+    queries: Queries
     seed: int
 
     def pages(self, who: NDArray[np.int64]) -> Pages:
@@ -168,7 +168,7 @@ class Reacting:
 
     sessions: Sessions
     population: Population
-    queries: QueryLaw
+    queries: Queries
     near: Near
     seed: int
 
@@ -181,12 +181,16 @@ class Reacting:
         comes = arrival < self.population.span // MICROSECOND
         user = who[comes]
         none = np.zeros_like(user)
-        time = arrival[comes].astype(np.int64) + (self.population.start - EPOCH) // MICROSECOND
+        clock = self.population.clock()
+        offset = clock.real(arrival[comes]) if clock else arrival[comes]
+        time = offset.astype(np.int64) + (self.population.start - EPOCH) // MICROSECOND
         key = extend(np.uint64(self.seed), user, none, none)
-        return Pages(user, none, none, self._fresh(key), time, key)
+        return Pages(user, none, none, self._fresh(key, time), time, key)
 
     def after(self, pages: Pages, actions: Actions) -> Pages:
-        satisfied = satisfied_pages(self.sessions, pages.key, actions)
+        satisfied = satisfied_pages(
+            self.sessions, pages.key, actions, self._abandons_well(pages.user)
+        )
         left = pages.time_us + time_on_page_us(len(pages), actions)
         on = self._goes_on(pages, satisfied)
         visit, step = np.where(on, pages.visit, pages.visit + 1), np.where(on, pages.step + 1, 0)
@@ -200,15 +204,26 @@ class Reacting:
         end = (self.population.start + self.population.span - EPOCH) // MICROSECOND
         # A float may be beyond all integers.
         time = left + np.minimum(gap, end).astype(np.int64)
+        clock = self.population.clock()
+        if clock:
+            start = (self.population.start - EPOCH) // MICROSECOND
+            even = clock.even((left[leaves] - start).astype(np.float64)) + gap[leaves]
+            time[leaves] = start + clock.real(even).astype(np.int64)
         comes = (time < end).nonzero()[0]
         key = key[comes]
-        query = np.where(on[comes], self._reformulated(pages.query[comes], key), self._fresh(key))
-        return Pages(pages.user[comes], visit[comes], step[comes], query, time[comes], key)
+        time = time[comes]
+        fresh = self._fresh(key, time)
+        query = np.where(on[comes], self._reformulated(pages.query[comes], key, fresh), fresh)
+        return Pages(pages.user[comes], visit[comes], step[comes], query, time, key)
 
     def _goes_on(self, pages: Pages, satisfied: NDArray[np.bool_]) -> NDArray[np.bool_]:
         patience = ndtri(uniform(extend(np.uint64(self.seed), pages.user, Purpose.PATIENCE)))
         odds = logit(np.array([self.sessions.go_on_unsatisfied, self.sessions.go_on_satisfied]))
-        chance = expit(odds[satisfied.astype(np.int64)] + self.sessions.patience_sigma * patience)
+        log_odds = odds[satisfied.astype(np.int64)] + self.sessions.patience_sigma * patience
+        if self.population.devices:
+            device = self.population.devices.of(self.seed, pages.user)
+            log_odds += self.population.devices.field("patience", device)
+        chance = expit(log_odds)
         return np.asarray(uniform(extend(pages.key, Purpose.GO_ON)) < chance)
 
     def _gap(self, user: NDArray[np.int64], visit: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -216,31 +231,53 @@ class Reacting:
         key = extend(np.uint64(self.seed), user)
         shape, sigma = self.sessions.activity_shape, self.sessions.gap_sigma
         activity = gamma_quantile(shape, uniform(extend(key, Purpose.ACTIVITY))) / shape
+        if self.population.bots:
+            activity = activity * self.population.bots.activity(self.seed, user)
         z = ndtri(uniform(extend(key, visit, Purpose.RETURN)))
         with np.errstate(divide="ignore"):  # with a small shape, some never come
             mean = (_MONTH / MICROSECOND) / (self.sessions.visits_per_month * activity)
         return np.asarray(mean * np.exp(sigma * z - sigma**2 / 2))
 
-    def _fresh(self, key: Keys) -> NDArray[np.int64]:
-        return self.queries.draw(uniform(extend(key, Purpose.QUERY)))
+    def _abandons_well(self, user: NDArray[np.int64]) -> NDArray[np.float64] | None:
+        """Return the good abandonment on each user's device; None: devices are all alike."""
+        devices = self.population.devices
+        if devices is None:
+            return None
+        return devices.field("good_abandonment", devices.of(self.seed, user))
 
-    def _reformulated(self, query: NDArray[np.int64], key: Keys) -> NDArray[np.int64]:
+    def _fresh(self, key: Keys, time_us: NDArray[np.int64]) -> NDArray[np.int64]:
+        return self.queries.draw(uniform(extend(key, Purpose.QUERY)), time_us)
+
+    def _reformulated(
+        self, query: NDArray[np.int64], key: Keys, fresh: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
         u = uniform(extend(key, Purpose.REFORMULATE))
         same = u < self.sessions.same_query
         near = ~same & (u < self.sessions.same_query + self.sessions.near_query)
         near &= self.near.count(query) > 0
-        following = np.where(same, query, self._fresh(key))
+        following = np.where(same, query, fresh)
         following[near] = self.near.draw(query[near], uniform(extend(key[near], Purpose.QUERY)))
         return following
 
 
-def satisfied_pages(sessions: Sessions, key: Keys, actions: Actions) -> NDArray[np.bool_]:
-    """Return whether each page satisfied its user, by a click or without any."""
+def satisfied_pages(
+    sessions: Sessions,
+    key: Keys,
+    actions: Actions,
+    good_abandonment: NDArray[np.float64] | None = None,
+) -> NDArray[np.bool_]:
+    """Return whether each page satisfied its user, by a click or without any.
+
+    `good_abandonment` (pages,) comes before that of the sessions.
+    """
     satisfied = np.zeros(len(key), dtype=bool)
     satisfied[actions.page[actions.satisfied]] = True
     abandoned = np.ones(len(key), dtype=bool)
     abandoned[actions.page] = False
-    well = uniform(extend(key[abandoned], Purpose.ABANDON_WELL)) < sessions.good_abandonment
+    chance = np.full(len(key), sessions.good_abandonment)
+    if good_abandonment is not None:
+        chance = good_abandonment
+    well = uniform(extend(key[abandoned], Purpose.ABANDON_WELL)) < chance[abandoned]
     satisfied[abandoned] = well
     return satisfied
 

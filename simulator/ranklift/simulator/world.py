@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logit
 
-from ranklift.clicks.keys import hash_id
+from ranklift.clicks.keys import hash_id, hash_ids
+from ranklift.clicks.results import Floats
 from ranklift.simulator.behaviour import Actions, Behaviour, of_grade
 from ranklift.simulator.collections import Collection
 from ranklift.simulator.shown import Shown
-from ranklift.simulator.users import Pages, Population, Users, query_law, users_of
+from ranklift.simulator.users import Pages, Population, Users, query_law, users_at
 from ranklift.simulator.visits import Course, Planned, Reacting, Sessions, near_queries
 from ranklift.v1.errors import InvalidRequest, Violation
 
@@ -110,7 +111,7 @@ class World:
 
     def users_at(self, pages: Pages) -> Users:
         """Return who asks for each page, as they are at that moment."""
-        return users_of(self.population, self.seed, pages.user)
+        return users_at(self.population, self.seed, pages)
 
     def pages(self, who: NDArray[np.int64] | None = None) -> Pages:
         """Return the pages that all users, or those in `who`, ask for, whichever ranker answers.
@@ -184,13 +185,26 @@ def shown(world: World, rankings: Iterable[tuple[str, Sequence[str]]]) -> Shown:
     document = np.zeros((size, len(columns)), dtype=np.uint64)
     log_odds = np.full((size, len(columns)), -np.inf)
     satisfaction = np.zeros((size, len(columns)))
+    shifts = world.behaviour.dwell_shifts
+    log_dwell = np.zeros((size, len(columns))) if shifts else None
     for column, (query_id, document_ids) in enumerate(columns):
         for rank, document_id in enumerate(document_ids[:size]):
             appeal = world.appeal(query_id, document_id)
             document[rank, column] = hash_id(document_id)
             log_odds[rank, column] = logit(appeal.attractiveness)
             satisfaction[rank, column] = appeal.satisfaction
-    return Shown(document, log_odds, satisfaction)
+            if shifts and log_dwell is not None:
+                grade = world.collection.grade(query_id, document_id)
+                text = world.collection.documents[document_id]
+                words = len(text.title.split()) + len(text.text.split())
+                log_dwell[rank, column] = shifts.of_result(grade, words)
+    drift = None
+    if world.population.drift:
+        query = hash_ids([query_id for query_id, _ in columns])
+        drift = world.population.drift.result_log_odds(
+            world.seed, query, document, world.population.days
+        )
+    return Shown(document, log_odds, satisfaction, log_dwell, drift)
 
 
 def shown_by_query(world: World, rankings: Rankings) -> Shown:
@@ -217,4 +231,12 @@ def side_by_side(tables: Sequence[Shown]) -> Shown:
         np.concatenate([table.document for table in tables], axis=1),
         np.concatenate([table.log_odds for table in tables], axis=1),
         np.concatenate([table.satisfaction for table in tables], axis=1),
+        _beside([table.log_dwell for table in tables]),
+        _beside([table.drift for table in tables]),
     )
+
+
+def _beside(parts: Sequence[Floats | None]) -> Floats | None:
+    """Return the columns of all parts; all or none of one world's tables have them."""
+    found = [part for part in parts if part is not None]
+    return np.concatenate(found, axis=-1) if found else None
