@@ -48,7 +48,8 @@ CHANGES_ALL: dict[str, str] = {
 }
 READS = frozenset(
     {
-        "demo", "report", "lift", "power", "simulate replay", "simulate scenario", "evaluate", "audit", "bench rank",
+        "demo", "report", "lift", "power", "simulate replay", "simulate scenario",
+        "evaluate", "audit", "bench rank",
         "serve all", "serve gateway", "serve ranker", "serve scheduler",
         "experiment list", "experiment show", "experiment schema", "layer list", "token list",
         "ramp status", "forecast list", "train cpt", "retrain list", "events export",
