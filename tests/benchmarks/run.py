@@ -41,6 +41,7 @@ from tests.benchmarks import (
     sim_ope,
     sim_power,
     sim_realism,
+    sim_replay,
     soak,
 )
 
@@ -71,6 +72,7 @@ BENCHMARKS: Mapping[str, Callable[[], str]] = {
     "sim_ope": sim_ope.measure,
     "sim_calibration": sim_calibration.measure,
     "sim_power": sim_power.measure,
+    "sim_replay": sim_replay.measure,
     "soak": soak.measure,
 }
 

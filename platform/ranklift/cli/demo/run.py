@@ -37,6 +37,7 @@ from ranklift.settings import load_settings
 from ranklift.simulator.candidates import DEPTH, save_run
 from ranklift.simulator.collections import Collection, Split, queries_in, save_beir
 from ranklift.simulator.world import Rankings
+from ranklift.store.analysis import AnalysisPlan
 from ranklift.store.values import ModelRef
 
 
@@ -94,7 +95,7 @@ def run_demo(*, quick: bool, seed: int, folder: Path | None, home: Path) -> None
                 f"{STUDENT}-1",
                 control=bm25,
                 challenger=student,
-                planned_units=school.traffic.users,
+                plan=AnalysisPlan(planned_units=school.traffic.users),
             )
             first = _meet(school, running, f"{STUDENT}-1", school.traffic.users, 1, rankings)
             _show(first, home)

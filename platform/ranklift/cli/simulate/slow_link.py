@@ -18,18 +18,37 @@ async def slow_link(address: str, to: str, delay_seconds: float) -> AsyncIterato
     host, _, port = to.rpartition(":")
     here, _, own_port = address.rpartition(":")
 
-    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            far_reader, far_writer = await asyncio.open_connection(host, int(port))
-            await asyncio.gather(
-                _pump(reader, far_writer, 0.0), _pump(far_reader, writer, delay_seconds)
-            )
+    relays: set[asyncio.Task[None]] = set()
 
-    server = await asyncio.start_server(relay, here, int(own_port))
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        relays.add(asyncio.create_task(relay(reader, writer)))
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async with _closing(writer):
+            with suppress(OSError):
+                far_reader, far_writer = await asyncio.open_connection(host, int(port))
+                async with _closing(far_writer):
+                    await asyncio.gather(
+                        _pump(reader, far_writer, 0.0), _pump(far_reader, writer, delay_seconds)
+                    )
+
+    server = await asyncio.start_server(accept, here, int(own_port))
     async with server:
         yield
         server.close()
-        server.close_clients()
+        for each in relays:
+            each.cancel()
+        await asyncio.gather(*relays, return_exceptions=True)
+
+
+@asynccontextmanager
+async def _closing(writer: asyncio.StreamWriter) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
 
 
 async def _pump(
