@@ -11,11 +11,17 @@ Minka, Taylor, Wang and Faloutsos, "Click chain model in web search", WWW 2009.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ranklift.clicks import chain
+from ranklift.clicks.em import NO_PRIOR, BetaPrior
+from ranklift.clicks.likelihood import Formula
+from ranklift.clicks.log import ClickLog
+from ranklift.clicks.model import Estimate, Fitted
+from ranklift.clicks.newton import maximise
 from ranklift.clicks.results import Floats, Results, Sample
 
 
@@ -53,4 +59,38 @@ class Ccm:
         return chain.marginal(attractiveness, satisfaction, self.after_skip, self._after_click)
 
     def _after_click(self, rank: int, attractiveness: Floats, satisfied: Floats) -> Floats:
-        return self.after_irrelevant * (1 - attractiveness) + self.after_relevant * attractiveness
+        return np.asarray(
+            after_click(self.after_irrelevant, self.after_relevant, attractiveness, satisfied)
+        )
+
+
+def fit(log: ClickLog, *, prior: BetaPrior = NO_PRIOR, max_iterations: int = 100) -> Fitted:
+    """Fit by maximum likelihood (see `newton`).
+
+    Raises:
+        ValueError: as `maximise`.
+    """
+    formula = Formula(
+        browsing=3,
+        pairs=log.pairs,
+        satisfaction=False,
+        after_skip=0,
+        of_click=lambda rank: (1, 2),
+        after_click=after_click,
+    )
+    found = maximise(log, formula, prior, max_iterations)
+    names = ("after_skip", "after_irrelevant", "after_relevant")
+    return Fitted(
+        Ccm(*found.browsing.value.tolist()),
+        {
+            name: Estimate(found.browsing.value[[i]], found.browsing.error[[i]])
+            for i, name in enumerate(names)
+        },
+        found.attractiveness,
+        None,
+        found.log_likelihood,
+    )
+
+
+def after_click(irrelevant: Any, relevant: Any, attractiveness: Any, satisfied: Any) -> Any:
+    return irrelevant * (1 - attractiveness) + relevant * attractiveness

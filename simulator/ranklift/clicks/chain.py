@@ -80,7 +80,8 @@ def conditional(
     examined = np.ones(len(attractiveness))
     for rank in range(click.shape[1]):
         a = attractiveness[:, rank]
-        p = click[:, rank] = examined * a
+        # What nobody can look at is not clicked, even where attractiveness is not known.
+        p = click[:, rank] = np.where(examined > 0, examined * a, 0.0)
         # Nobody skips what is surely clicked; any value will do there.
         unattracted = np.divide(examined * (1 - a), 1 - p, out=np.zeros_like(p), where=p < 1)
         examined = np.where(

@@ -11,11 +11,17 @@ ranking", WWW 2009.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ranklift.clicks import chain
+from ranklift.clicks.em import NO_PRIOR, BetaPrior
+from ranklift.clicks.likelihood import Formula
+from ranklift.clicks.log import ClickLog
+from ranklift.clicks.model import Fitted
+from ranklift.clicks.newton import maximise
 from ranklift.clicks.results import Floats, Results, Sample
 
 
@@ -50,4 +56,32 @@ class Dbn:
         return chain.marginal(attractiveness, satisfaction, self.continuation, self._after_click)
 
     def _after_click(self, rank: int, attractiveness: Floats, satisfied: Floats) -> Floats:
-        return self.continuation * (1 - satisfied)
+        return np.asarray(after_click(self.continuation, attractiveness, satisfied))
+
+
+def fit(log: ClickLog, *, prior: BetaPrior = NO_PRIOR, max_iterations: int = 100) -> Fitted:
+    """Fit by maximum likelihood (see `newton`).
+
+    Raises:
+        ValueError: as `maximise`.
+    """
+    formula = Formula(
+        browsing=1,
+        pairs=log.pairs,
+        satisfaction=True,
+        after_skip=0,
+        of_click=lambda rank: (0,),
+        after_click=after_click,
+    )
+    found = maximise(log, formula, prior, max_iterations)
+    return Fitted(
+        Dbn(float(found.browsing.value[0])),
+        {"continuation": found.browsing},
+        found.attractiveness,
+        found.satisfaction,
+        found.log_likelihood,
+    )
+
+
+def after_click(continuation: Any, attractiveness: Any, satisfied: Any) -> Any:
+    return continuation * (1 - satisfied)
