@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from ranklift.simulator.calibration.readout import Readings, Readout
 from ranklift.simulator.calibration.repeat import repeat
 from ranklift.simulator.compact import MAX_USERS, Script
 from ranklift.simulator.shown import Shown
-from ranklift.simulator.truth import TrueMetrics, metrics_of_shown
+from ranklift.simulator.truth import metrics_of_shown
 from ranklift.simulator.world import World
 
 POPULATIONS = 20
@@ -82,7 +82,8 @@ def closed_form_lifts(script: Script) -> Mapping[str, float]:
         return {}
     world = for_truth(script.world)
     control, arm = (metrics_of_shown(world, shown_in(script, index)) for index in (0, 1))
-    return {name: _value(arm, name) / _value(control, name) - 1 for name in TrueMetrics.__slots__}
+    before, after = asdict(control), asdict(arm)
+    return {name: after[name] / before[name] - 1 for name in before}
 
 
 def for_truth(world: World) -> World:
@@ -97,8 +98,3 @@ def shown_in(script: Script, arm: int) -> Shown:
     own = slice(arm * queries, (arm + 1) * queries)
     shown = script.shown
     return Shown(shown.document[:, own], shown.log_odds[:, own], shown.satisfaction[:, own])
-
-
-def _value(metrics: TrueMetrics, name: str) -> float:
-    value: float = getattr(metrics, name)
-    return value
