@@ -21,6 +21,7 @@ from ranklift.cli import (
     retrain,
     serve,
     simulate,
+    simulator,
     token,
     train,
 )
@@ -60,6 +61,7 @@ def command() -> typer.Typer:
     app.add_typer(ramp.app, name="ramp")
     app.add_typer(events.app, name="events")
     app.add_typer(simulate.app, name="simulate")
+    app.add_typer(simulator.app, name="simulator")
     app.add_typer(forecast.app, name="forecast")
     app.add_typer(train.app, name="train")
     app.add_typer(retrain.app, name="retrain")

@@ -53,7 +53,7 @@ READS = frozenset(
         "serve all", "serve gateway", "serve ranker", "serve scheduler",
         "experiment list", "experiment show", "experiment schema", "layer list", "token list",
         "ramp status", "forecast list", "train cpt", "retrain list", "events export",
-        "events status", "events quarantine",
+        "events status", "events quarantine", "simulator fit", "simulator realism",
     }
 )  # fmt: skip
 

@@ -50,24 +50,26 @@ def lexical_scores(collection: Collection) -> Iterator[tuple[str, NDArray[np.flo
             yield query_id, index.get_scores(words)
 
 
-def save_run(candidates: Mapping[str, Sequence[str]], folder: Path) -> None:
+def save_run(candidates: Mapping[str, Sequence[str]], folder: Path, name: str = RUN) -> None:
     """Write candidates beside a collection as a TREC run: query, Q0, document, rank, score, tag."""
     lines = [
         f"{query_id} Q0 {document_id} {rank} {-rank} candidates\n"
         for query_id, document_ids in candidates.items()
         for rank, document_id in enumerate(document_ids, start=1)
     ]
-    (folder / RUN).write_text("".join(lines), encoding="utf-8")
+    (folder / name).write_text("".join(lines), encoding="utf-8")
 
 
-def load_run(collection: Collection, folder: Path) -> dict[str, tuple[str, ...]] | None:
+def load_run(
+    collection: Collection, folder: Path, name: str = RUN
+) -> dict[str, tuple[str, ...]] | None:
     """Return the candidates saved beside a collection in their order, None when there are none.
 
     Raises:
         InvalidRequest: a line that is malformed or names what the collection does not have; the
             field is "file:line".
     """
-    path = folder / RUN
+    path = folder / name
     if not path.is_file():
         return None
     candidates: dict[str, list[str]] = {}

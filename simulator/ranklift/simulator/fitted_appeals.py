@@ -48,12 +48,12 @@ def fit_appeals(log: ClickLog, fitted: Fitted) -> Appeals:
     attractiveness = np.clip(attractiveness, 1e-9, 1 - 1e-9)
     click = fitted.browsing.conditional(attractiveness, satisfaction, log.clicked)
     weight = log.weight[:, None] * log.shown
+    # P(examined | clicks above), which the click itself must not change.
     looked = np.clip(click / attractiveness, 0, 1) * weight
-    # Whoever clicked has looked.
-    looked = np.where(log.clicked, weight, looked)
     pair = np.where(log.pair == NO_PAIR, 0, log.pair).ravel().astype(np.int64)
     clicks = total(pair, (log.clicked * weight).ravel(), log.pairs)
-    examined = total(pair, looked.ravel(), log.pairs)
+    # What was clicked was looked at, whatever is expected of ranks far down.
+    examined = np.maximum(total(pair, looked.ravel(), log.pairs), clicks)
     a, b = _shared(clicks, examined)
     mean = (clicks + a) / (examined + a + b)
     error = np.sqrt(mean * (1 - mean) / (examined + a + b + 1))

@@ -1,4 +1,4 @@
-"""Who searches in a log, how often and when."""
+"""Who searches in a log, how often and when, and how a session goes on."""
 
 from __future__ import annotations
 
@@ -7,9 +7,15 @@ from datetime import datetime, timedelta
 from typing import cast
 
 import numpy as np
+import polars as pl
+from numpy.typing import NDArray
 
 from ranklift.simulator.logs.search_log import SearchLog
 from ranklift.simulator.users import Population
+from ranklift.simulator.visits import Sessions
+
+_MONTH = timedelta(days=30)
+_ALIKE = 1e3  # the shape of activity where the log tells no difference between users
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,35 +27,77 @@ class Found:
     fitted: bool
 
 
-def fit_population(log: SearchLog) -> tuple[Population, list[Found]]:
-    """Return the population of a log, and which parts of it the log told.
+def fit_population(log: SearchLog) -> tuple[Population, Sessions, tuple[Found, ...]]:
+    """Return who searches and how sessions go on, and which parts of it the log told.
 
-    Without users and times each session is taken for a user of its own.
+    Without users and times each session is taken for a user of its own, who comes once in the
+    span on average. Whether a page satisfied is not known, so users go on alike after all pages.
     """
-    unit = "user" if log.has_users else "session"
-    pages = log.pages.group_by(unit).len()["len"].to_numpy()
-    mean, variance = float(pages.mean()), float(pages.var())
-    # 1 + Poisson(Gamma): variance = m + m^2 / shape, where m is the mean less 1.
-    over = variance - (mean - 1)
-    shape = float(np.clip((mean - 1) ** 2 / over, 0.05, 100)) if over > 0 and mean > 1 else 100.0
     sessions = log.pages["session"].n_unique()
-    goes_on = 1 - sessions / log.pages.height if log.has_users else 0.999
     start, span, gap = _times(log)
-    population = Population(
-        users=len(pages),
-        pages_per_user=max(mean, 1.0),
+    users, shape = sessions, _ALIKE
+    if log.has_users:
+        visits = log.pages.group_by("user").agg(pl.col("session").n_unique())["session"].to_numpy()
+        users, shape = len(visits), _shape(visits)
+    # After the first page: later ones are seen of those only who are patient.
+    sizes = log.pages.group_by("session").len()["len"].to_numpy()
+    goes_on = float(np.clip((sizes > 1).mean(), 0.001, 0.999))
+    same = _same_query(log)
+    population = Population(users=users, mean_gap=gap, start=start, span=span)
+    reacting = Sessions(
+        go_on_satisfied=goes_on,
+        go_on_unsatisfied=goes_on,
+        same_query=same,
+        near_query=0.0,
+        visits_per_month=sessions / users * (_MONTH / span),
         activity_shape=shape,
-        continue_probability=min(goes_on, 0.999),
-        mean_gap=gap,
-        start=start,
-        span=span,
+        return_effect=Sessions().return_effect if log.has_users else 0.0,
     )
-    of = "users" if log.has_users else "sessions, each taken for a user"
-    return population, [
-        Found("activity", f"{len(pages):,} {of}; {mean:.2f} pages each, shape {shape:.2f}", True),
-        Found("propensity", f"log-normal, sigma {population.propensity_sigma:g}", False),
-        Found("time", f"{start:%Y-%m-%d} and {span} on", log.pages["time"].null_count() == 0),
-    ]
+    who = (
+        f"{users:,} users, {sessions / users:.2f} sessions each, shape {shape:.2f}"
+        if log.has_users
+        else f"{sessions:,} sessions, each taken for a user"
+    )
+    told = log.pages["time"].null_count() == 0
+    return (
+        population,
+        reacting,
+        (
+            Found("users", who, fitted=True),
+            Found(
+                "sessions",
+                f"another query with {goes_on:.2f}, the same one in {same:.2f} of them",
+                fitted=True,
+            ),
+            Found("propensity", f"log-normal, sigma {population.propensity_sigma:g}", fitted=False),
+            Found(
+                "patience",
+                f"sigma {reacting.patience_sigma:g}, return effect {reacting.return_effect:g}",
+                fitted=False,
+            ),
+            Found("time", f"from {start:%Y-%m-%d} on, {span.days} days", fitted=told),
+        ),
+    )
+
+
+def _shape(visits: NDArray[np.int64]) -> float:
+    """Return the Gamma's shape: the variance of a Gamma-Poisson is m + m^2 / shape."""
+    mean, variance = float(visits.mean()), float(visits.var())
+    return float(np.clip(mean**2 / (variance - mean), 0.05, _ALIKE)) if variance > mean else _ALIKE
+
+
+def _same_query(log: SearchLog) -> float:
+    """Return how often the query is kept: also a fresh one may be the same, by its popularity."""
+    follows = _follows(log)
+    same = log.pages["query"].eq(log.pages["query"].shift()).fill_null(value=False)
+    observed = int((follows & same).sum()) / max(int(follows.sum()), 1)
+    share = log.pages["query"].value_counts()["count"].to_numpy() / log.pages.height
+    by_chance = float((share**2).sum())
+    return max(0.0, (observed - by_chance) / (1 - by_chance)) if by_chance < 1 else 0.0
+
+
+def _follows(log: SearchLog) -> pl.Series:
+    return log.pages["session"].eq(log.pages["session"].shift()).fill_null(value=False)
 
 
 def _times(log: SearchLog) -> tuple[datetime, timedelta, timedelta]:
@@ -59,7 +107,6 @@ def _times(log: SearchLog) -> tuple[datetime, timedelta, timedelta]:
         return default.start, default.span, default.mean_gap
     time = log.pages["time"]
     start, last = cast(datetime, time.min()), cast(datetime, time.max())
-    same = log.pages["session"].eq(log.pages["session"].shift()).fill_null(value=False)
-    gaps = time.diff().filter(same)
+    gaps = time.diff().filter(_follows(log))
     gap = cast(timedelta, gaps.mean()) if gaps.len() else default.mean_gap
     return start, max(last - start, timedelta(hours=1)), max(gap, timedelta(seconds=1))

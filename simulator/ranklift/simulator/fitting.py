@@ -21,7 +21,7 @@ from ranklift.clicks.results import Floats
 from ranklift.simulator.behaviour import Behaviour
 from ranklift.simulator.collections import Collection, Document
 from ranklift.simulator.dwell import SATISFIED_DWELL, UNSATISFIED_DWELL, LogNormal
-from ranklift.simulator.dwell_mixture import fit_dwell
+from ranklift.simulator.dwell_mixture import MIN_SIGMA, fit_dwell
 from ranklift.simulator.fitted_appeals import Appeals, fit_appeals, of_median_user
 from ranklift.simulator.fitted_population import Found, fit_population
 from ranklift.simulator.logs.search_log import SearchLog
@@ -113,11 +113,12 @@ def fit_world(
         InvalidRequest: the log cannot tell how users browse, or too few pages show any rank.
     """
     size = _page_size(log, page_size)
+    log, texts = _with_ids(log, collection or Collection({}, {}, {}))
     pairs = pairs_of(log, size)
     fitted = fit_browsing(pairs.log, model)
     shared = fit_appeals(pairs.log, fitted)
-    population, found = fit_population(log)
-    behaviour, satisfaction, more = _behaviour(log, pairs, fitted, size)
+    population, sessions, found = fit_population(log)
+    behaviour, satisfaction, more = _behaviour(log, pairs, fitted, size, population.dwell_sigma)
     median = of_median_user(shared.attractiveness, population.propensity_sigma)
     appeals: dict[str, dict[str, Appeal]] = {}
     for (query, document), a, s in zip(
@@ -136,16 +137,17 @@ def fit_world(
     world = World(
         name,
         seed,
-        _collection(candidates, collection),
+        _collection(candidates, collection, texts),
         candidates,
         population,
         behaviour,
         appeals,
+        sessions,
         popularity={query: popularity.get(query, least) for query in candidates},
     )
     return FittedWorld(
         world,
-        _mostly_shown(log, size),
+        {**candidates, **_mostly_shown(log, size)},
         (
             Found("browsing", _said(fitted, pairs.log), fitted=True),
             Found(
@@ -193,13 +195,13 @@ def _page_size(log: SearchLog, most: int) -> int:
     if not size:
         raise InvalidRequest.of(
             "log",
-            f"has {shown[0]} pages; {PAGES_OF_A_RANK} are the least that a fit makes sense of",
+            f"has {shown[0]} pages; a fit needs at least {PAGES_OF_A_RANK}",
         )
     return size
 
 
 def _behaviour(
-    log: SearchLog, pairs: Pairs, fitted: Fitted, size: int
+    log: SearchLog, pairs: Pairs, fitted: Fitted, size: int, dwell_sigma: float
 ) -> tuple[Behaviour, Floats, list[Found]]:
     """Return the behaviour, and P(satisfied | clicked) of each pair."""
     browsing = fitted.browsing
@@ -232,8 +234,8 @@ def _behaviour(
         Behaviour(
             browsing=browsing,
             page_size=size,
-            satisfied_dwell=dwell.satisfied,
-            unsatisfied_dwell=dwell.unsatisfied,
+            satisfied_dwell=_of_one_user(dwell.satisfied, dwell_sigma),
+            unsatisfied_dwell=_of_one_user(dwell.unsatisfied, dwell_sigma),
         ),
         by_dwell if model is None else model,
         [
@@ -243,12 +245,43 @@ def _behaviour(
     )
 
 
-def _collection(candidates: Mapping[str, tuple[str, ...]], texts: Collection | None) -> Collection:
-    known = texts or Collection({}, {}, {})
+def _of_one_user(law: LogNormal, dwell_sigma: float) -> LogNormal:
+    """Return the law without what users differ by, which a world adds again."""
+    return LogNormal(law.mu, float(np.sqrt(max(law.sigma**2 - dwell_sigma**2, MIN_SIGMA**2))))
+
+
+def _with_ids(log: SearchLog, known: Collection) -> tuple[SearchLog, Mapping[str, str]]:
+    """Return the log with its queries by id, and their texts by these ids.
+
+    A query of a log may be a text. The id is that of the collection's query with the text, else
+    the text if it has no blanks, else a number.
+    """
+    of_text = {text: query_id for query_id, text in known.queries.items()}
+    texts: dict[str, str] = {}
+    ids: dict[str, str] = {}
+    for n, query in enumerate(log.pages["query"].unique(maintain_order=True)):
+        one_word = not any(character.isspace() for character in query)
+        query_id = query if query in known.queries else of_text.get(query)
+        ids[query] = query_id or (query if one_word else f"query-{n:06d}")
+        texts[ids[query]] = known.queries.get(ids[query], query)
+    spaced = log.pages["documents"].explode().str.contains(r"\s")
+    if spaced.any():
+        document = log.pages["documents"].explode().filter(spaced)[0]
+        raise InvalidRequest.of("log", f'has a document id with blanks, "{document}"')
+    pages = log.pages.with_columns(pl.col("query").replace_strict(ids, return_dtype=pl.String))
+    return SearchLog(pages, log.clicks), texts
+
+
+def _collection(
+    candidates: Mapping[str, tuple[str, ...]],
+    collection: Collection | None,
+    texts: Mapping[str, str],
+) -> Collection:
+    known = collection or Collection({}, {}, {})
     documents = dict.fromkeys(d for ids in candidates.values() for d in ids)
     return Collection(
         {d: known.documents.get(d, Document(d, d, "")) for d in documents},
-        {query: known.queries.get(query, query) for query in candidates},
+        {query: texts.get(query) or known.queries.get(query, query) for query in candidates},
         {
             query: {d: g for d, g in known.judgments.get(query, {}).items() if d in documents}
             for query in candidates

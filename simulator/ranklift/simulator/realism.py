@@ -1,183 +1,216 @@
-"""How real a simulated log looks: held against a real one, measure by measure.
+"""How a simulated log differs from a real one: distributions side by side, and whether a classifier
+can tell them apart.
 
-Distances are never 0 between two samples, not even of the same world; beside each one stands what
-chance would do: the 95 % quantile after sessions were shuffled between the two logs. Standard
-errors come from drawing sessions of each log again.
+Only what both logs hold is compared. The distance of two distributions is the total variation, half
+the sum of absolute differences; beside it stands what chance alone makes of it for logs of these
+sizes, pages taken as independent.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
 from ranklift.clicks.results import Floats
-from ranklift.simulator.frames import EventFrames
-from ranklift.simulator.logs.search_log import CLICKS, PAGES, SearchLog
-from ranklift.simulator.realism_measures import (
-    Distance,
-    Measure,
-    Missing,
-    measures_of,
-    same_names,
-)
-from ranklift.simulator.telling_apart import FOLDS, Auc, auc_of_pages, auc_of_sessions
-from ranklift.simulator.vectorised import SimulatedRanker, simulate
-from ranklift.simulator.world import Rankings, World
-from ranklift.v1.errors import InvalidRequest
+from ranklift.simulator.logs.search_log import SearchLog
+from ranklift.simulator.telling_apart import Auc, tell_apart
 
-DRAWS = 500
+SATISFIED_SECONDS = 30.0
+RANKS = 10
+MOST_CLICKS, MOST_QUERIES = 5, 8  # the last class of a distribution holds all beyond
+GAP_HOURS = (1, 6, 24, 72, 168)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Compared:
-    """One measure in both logs; `chance` is the distance that 1 of 20 equal logs would pass."""
+    """A distribution, or shares that stand alone, in both logs.
 
-    name: str
-    distance_name: Distance
+    `real` and `simulated` go by `labels`. `distance` is the total variation of a distribution, else
+    the largest difference; `by_chance` is about what it would be were both of one world.
+    """
+
+    measure: str
     labels: tuple[str, ...]
-    real: tuple[float, ...]
-    simulated: tuple[float, ...]
+    real: Floats
+    simulated: Floats
     distance: float
-    error: float
-    chance: float
-
-    @property
-    def differs(self) -> bool:
-        return self.distance > self.chance
+    by_chance: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Realism:
-    """A simulated log against a real one."""
+    """What was compared, what could not be and why, and the classifier's AUC."""
 
-    sessions: tuple[int, int]  # real, simulated
-    pages: tuple[int, int]
     compared: tuple[Compared, ...]
-    missing: tuple[Missing, ...]
-    auc_of_pages: Auc
-    auc_of_sessions: Auc
+    missing: tuple[str, ...]
+    auc: Auc
 
 
 def realism(real: SearchLog, simulated: SearchLog, *, seed: int = 0) -> Realism:
-    """Hold a simulated log against a real one; `seed` is that of shuffles and folds.
-
-    Raises:
-        InvalidRequest: a log has too few sessions to cross-validate.
-    """
-    for name, log in (("log", real), ("simulated log", simulated)):
-        sessions = log.pages["session"].n_unique()
-        if sessions < FOLDS:
-            raise InvalidRequest.of(name, f"has {sessions} sessions, must have at least {FOLDS}")
-    ranks = min(_longest(real), _longest(simulated))
-    real_measures, missing = measures_of(real, ranks)
-    simulated_measures, _ = measures_of(simulated, ranks)
-    rng = np.random.default_rng(seed)
-    compared = []
-    for name in same_names(real_measures, simulated_measures):
-        pair = real_measures[name], simulated_measures[name]
-        if min(measure.whole.sum() for measure in pair):
-            compared.append(_compared(*pair, rng))
-        else:
-            missing.append(Missing(name, "not once in one of the logs"))
-    return Realism(
-        sessions=(real.pages["session"].n_unique(), simulated.pages["session"].n_unique()),
-        pages=(real.pages.height, simulated.pages.height),
-        compared=tuple(compared),
-        missing=tuple(missing),
-        auc_of_pages=auc_of_pages(real, simulated, ranks, seed),
-        auc_of_sessions=auc_of_sessions(real, simulated, ranks, seed),
-    )
-
-
-def simulated_log(world: World, rankings: Rankings) -> SearchLog:
-    """Return what users of a world do when it shows `rankings`.
-
-    Raises:
-        InvalidRequest: a query of the world has no ranking.
-    """
-    return log_of_frames(simulate(world, SimulatedRanker(rankings, "shown", "1")))
-
-
-def log_of_frames(frames: EventFrames) -> SearchLog:
-    """Return the log of a simulation."""
-    numbered = frames.pages.with_row_index("page").with_columns(pl.col("page").cast(pl.Int64))
-    pages = numbered.select(
-        session="session_id",
-        user="user_id",
-        query="query",
-        time="page_time",
-        documents="documents",
-    )
-    clicks = (
-        frames.clicks.join(
-            frames.dwells.select("click_event_id", "dwell_ms", "censored"),
-            left_on="event_id",
-            right_on="click_event_id",
-            how="left",
-        )
-        .join(numbered.select("impression_id", "page"), on="impression_id")
-        .sort("page", "click_time", maintain_order=True)
-        .select(
-            page="page",
-            rank=pl.col("position").cast(pl.Int64) - 1,
-            nth=pl.int_range(pl.len()).over("page"),
-            time="click_time",
-            dwell_seconds=pl.col("dwell_ms") / 1_000,
-            censored="censored",
-        )
-    )
-    return SearchLog(pages.match_to_schema(PAGES), clicks.match_to_schema(CLICKS))
-
-
-def _compared(real: Measure, simulated: Measure, rng: np.random.Generator) -> Compared:
-    one, other = len(real.part), len(simulated.part)
-    again = _distances(
-        real.distance,
-        _shares(rng.multinomial(one, np.full(one, 1 / one), DRAWS), real.part, real.whole),
-        _shares(
-            rng.multinomial(other, np.full(other, 1 / other), DRAWS),
-            simulated.part,
-            simulated.whole,
+    """Return how two logs differ."""
+    compared = [
+        _shares("CTR by rank", tuple(map(str, range(1, RANKS + 1))), _ctr, real, simulated),
+        _shares("pages without a click", ("share",), _no_click, real, simulated),
+        _distribution(
+            "clicked results per page", _numbers(0, MOST_CLICKS), _clicks_per_page, real, simulated
         ),
-    )
-    part = np.concatenate([real.part, simulated.part])
-    whole = np.concatenate([real.whole, simulated.whole])
-    first = np.tile(np.arange(one + other) < one, (DRAWS, 1))
-    first = rng.permuted(first, axis=1).astype(np.float64)
-    shuffled = _distances(
-        real.distance, _shares(first, part, whole), _shares(1 - first, part, whole)
-    )
-    here = _shares(np.ones((1, one)), real.part, real.whole)
-    there = _shares(np.ones((1, other)), simulated.part, simulated.whole)
-    return Compared(
-        name=real.name,
-        distance_name=real.distance,
-        labels=real.labels,
-        real=tuple(here[0].tolist()),
-        simulated=tuple(there[0].tolist()),
-        distance=float(_distances(real.distance, here, there)[0]),
-        error=float(np.nanstd(again, ddof=1)),
-        chance=float(np.nanquantile(shuffled, 0.95)),
-    )
+        _distribution("first click's rank", _numbers(1, RANKS), _first, real, simulated),
+        _distribution("last click's rank", _numbers(1, RANKS), _last, real, simulated),
+        _distribution("queries per session", _numbers(1, MOST_QUERIES), _queries, real, simulated),
+        _shares("the same query again", ("share",), _again, real, simulated),
+    ]
+    missing = []
+    if_held: list[tuple[str, Callable[[SearchLog], bool], Callable[[], Compared]]] = [
+        (
+            "click order",
+            lambda log: log.has_order,
+            lambda: _distribution(
+                "from click to click", ("down", "up", "repeat"), _transitions, real, simulated
+            ),
+        ),
+        (
+            "dwell",
+            lambda log: log.has_dwell,
+            lambda: _shares("dwell of 30 s or more", ("share",), _long_dwell, real, simulated),
+        ),
+        (
+            "users over time",
+            lambda log: log.has_users,
+            lambda: _distribution("gap to the next session", _gap_labels(), _gaps, real, simulated),
+        ),
+    ]
+    for name, holds, compare in if_held:
+        without = [
+            side for side, log in (("real", real), ("simulated", simulated)) if not holds(log)
+        ]
+        if without:
+            missing.append(f"{name}: the {' and the '.join(without)} log has none")
+        else:
+            compared.append(compare())
+    return Realism(tuple(compared), tuple(missing), tell_apart(real, simulated, seed=seed))
 
 
-def _shares(weight: Floats, part: Floats, whole: Floats) -> Floats:
-    """Return the shares under each row of session weights, NaN of nothing."""
+Counted = Callable[[SearchLog], tuple[Floats, Floats]]  # successes and trials by label
+Classes = Callable[[SearchLog], Floats]  # the class of each observation, from 0
+
+
+def _shares(
+    measure: str, labels: tuple[str, ...], count: Counted, real: SearchLog, simulated: SearchLog
+) -> Compared:
+    (c, n), (d, m) = count(real), count(simulated)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray((weight @ part) / (weight @ whole))
+        p, q = c / n, d / m
+        pooled = (c + d) / (n + m)
+        error = np.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m))
+    both = np.isfinite(p) & np.isfinite(q)
+    gap = np.abs(p - q)[both]
+    return Compared(
+        measure,
+        labels,
+        p,
+        q,
+        float(gap.max(initial=0)),
+        float(_expected(error[both]).max(initial=0)),
+    )
 
 
-def _distances(kind: Distance, one: Floats, other: Floats) -> Floats:
-    match kind:
-        case Distance.KS:
-            return np.asarray(np.abs(np.cumsum(one - other, axis=1)).max(axis=1))
-        case Distance.TV:
-            return np.asarray(np.abs(one - other).sum(axis=1) / 2)
-        case Distance.LARGEST:
-            return np.asarray(np.abs(one - other).max(axis=1))
+def _distribution(
+    measure: str, labels: tuple[str, ...], classes: Classes, real: SearchLog, simulated: SearchLog
+) -> Compared:
+    counts = [
+        np.bincount(
+            np.clip(classes(log), 0, len(labels) - 1).astype(np.int64), minlength=len(labels)
+        ).astype(np.float64)
+        for log in (real, simulated)
+    ]
+    n, m = (max(count.sum(), 1) for count in counts)
+    p, q = counts[0] / n, counts[1] / m
+    pooled = (counts[0] + counts[1]) / (n + m)
+    error = np.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m))
+    distance = float(np.abs(p - q).sum() / 2)
+    return Compared(measure, labels, p, q, distance, float(_expected(error).sum() / 2))
 
 
-def _longest(log: SearchLog) -> int:
-    return int(log.pages["documents"].list.len().to_numpy().max())
+def _expected(error: Floats) -> Floats:
+    """Return E|Z| of normal differences with these standard errors."""
+    return np.asarray(np.sqrt(2 / np.pi) * error)
+
+
+def _numbers(first: int, last: int) -> tuple[str, ...]:
+    return (*map(str, range(first, last)), f"{last}+")
+
+
+def _shown(log: SearchLog) -> Floats:
+    lengths = log.pages["documents"].list.len().to_numpy()
+    return np.asarray((lengths[:, None] > np.arange(RANKS)).sum(axis=0), dtype=np.float64)
+
+
+def _distinct(log: SearchLog) -> pl.DataFrame:
+    return log.clicks.select("page", "rank").unique()
+
+
+def _ctr(log: SearchLog) -> tuple[Floats, Floats]:
+    rank = _distinct(log).filter(pl.col("rank") < RANKS)["rank"].to_numpy()
+    return np.bincount(rank, minlength=RANKS).astype(np.float64), _shown(log)
+
+
+def _no_click(log: SearchLog) -> tuple[Floats, Floats]:
+    clicked = log.clicks["page"].n_unique()
+    return np.array([float(log.pages.height - clicked)]), np.array([float(log.pages.height)])
+
+
+def _clicks_per_page(log: SearchLog) -> Floats:
+    page = _distinct(log)["page"].to_numpy()
+    return np.bincount(page, minlength=log.pages.height).astype(np.float64)
+
+
+def _first(log: SearchLog) -> Floats:
+    return log.clicks.group_by("page").agg(pl.col("rank").min())["rank"].to_numpy()
+
+
+def _last(log: SearchLog) -> Floats:
+    return log.clicks.group_by("page").agg(pl.col("rank").max())["rank"].to_numpy()
+
+
+def _queries(log: SearchLog) -> Floats:
+    return log.pages.group_by("session").len()["len"].to_numpy() - 1.0
+
+
+def _again(log: SearchLog) -> tuple[Floats, Floats]:
+    follows = log.pages["session"].eq(log.pages["session"].shift()).fill_null(value=False)
+    same = log.pages["query"].eq(log.pages["query"].shift()).fill_null(value=False)
+    return np.array([float((follows & same).sum())]), np.array([float(follows.sum())])
+
+
+def _transitions(log: SearchLog) -> Floats:
+    steps = (
+        log.clicks.sort("page", "nth")
+        .with_columns(step=pl.col("rank").diff().over("page"))
+        .drop_nulls("step")
+    )
+    kind = pl.when(pl.col("step") > 0).then(0).when(pl.col("step") < 0).then(1).otherwise(2)
+    return steps.select(kind).to_series().to_numpy()
+
+
+def _long_dwell(log: SearchLog) -> tuple[Floats, Floats]:
+    seconds = log.clicks["dwell_seconds"].drop_nulls()
+    return np.array([float((seconds >= SATISFIED_SECONDS).sum())]), np.array([float(seconds.len())])
+
+
+def _gap_labels() -> tuple[str, ...]:
+    return (*(f"< {hours} h" for hours in GAP_HOURS), f"{GAP_HOURS[-1]} h or more")
+
+
+def _gaps(log: SearchLog) -> Floats:
+    began = (
+        log.pages.group_by("user", "session")
+        .agg(pl.col("time").min())
+        .sort("user", "time")
+        .with_columns(gap=pl.col("time").diff().over("user"))
+        .drop_nulls("gap")
+    )
+    hours = began["gap"].dt.total_seconds().to_numpy() / 3_600
+    return np.searchsorted(GAP_HOURS, hours, side="right").astype(np.float64)

@@ -32,10 +32,11 @@ from ranklift.simulator.dwell import LogNormal
 from ranklift.simulator.users import Population
 from ranklift.simulator.values_file import decode, encode
 from ranklift.simulator.visits import Sessions
-from ranklift.simulator.world import Appeal, World
+from ranklift.simulator.world import Appeal, Rankings, World
 from ranklift.v1.errors import AlreadyExists, InvalidRequest, NotFound
 
 VALUES, APPEALS, POPULARITY = "world.json", "appeals.parquet", "popularity.parquet"
+SHOWN = "shown.trec"
 FORMAT = 1
 KINDS: Mapping[str, type] = {
     kind.__name__: kind
@@ -62,19 +63,26 @@ _APPEALS = {
 _POPULARITY = {"query": pl.String(), "weight": pl.Float64()}
 
 
-def save_world(world: World, folder: Path) -> None:
+def refuse_taken(folder: Path) -> None:
+    """Raise AlreadyExists when there is something at `folder`."""
+    if folder.exists():
+        raise AlreadyExists.of("out", f"there is something at {folder} already; name another place")
+
+
+def save_world(world: World, folder: Path, *, shown: Rankings | None = None) -> None:
     """Write a world to a folder that must not be there yet: whole, or not at all.
 
     Raises:
         AlreadyExists: there is something at `folder`.
     """
-    if folder.exists():
-        raise AlreadyExists.of("out", f"there is something at {folder} already; name another place")
+    refuse_taken(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         save_beir(world.collection, made)
         save_run(world.candidates, made)
+        if shown is not None:
+            save_run(shown, made, SHOWN)
         rows = [
             (query_id, document_id, appeal.attractiveness, appeal.satisfaction)
             for query_id, appeals in world.appeals.items()
@@ -134,6 +142,16 @@ def load_world(folder: Path) -> World:
         None if sessions is None else _of_kind(path, values, "sessions", Sessions),
         popularity,
     )
+
+
+def load_shown(world: World, folder: Path) -> Rankings:
+    """Return what the log behind a world mostly showed, else the candidates in their order.
+
+    Raises:
+        InvalidRequest: the file is damaged.
+    """
+    shown = load_run(world.collection, folder, SHOWN) or {}
+    return {query_id: shown.get(query_id, ids) for query_id, ids in world.candidates.items()}
 
 
 def _values(path: Path) -> dict[str, Any]:

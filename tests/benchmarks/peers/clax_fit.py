@@ -5,8 +5,8 @@
 CLASS is CLAX's name of the model. LOG is an .npz with `pair` and `clicked` of shape (pages, ranks),
 and `held_pair` and `held_clicked`. Trains as CLAX's examples do (AdamW, batches of 4,096, at most
 50 epochs, stopping at the first epoch whose held-out loss gains too little), from batches that lie
-in memory, and prints a line of JSON: seconds of training, seconds of processor time, epochs, and the
-log-likelihood per result of both parts.
+in memory, and prints a line of JSON: seconds of training, seconds of processor time, epochs, and
+the log-likelihood per result of both parts.
 """
 
 from __future__ import annotations

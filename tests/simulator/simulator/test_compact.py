@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from ranklift.clicks.counts import PbmCounts, count
+from ranklift.clicks.counts import CellCounts, count
 from ranklift.clicks.dbn import Dbn
 from ranklift.simulator.behaviour import Behaviour
 from ranklift.simulator.compact import (
@@ -123,7 +123,7 @@ def test_shards_add_up_to_the_whole(played: Script, whole: CompactLog, cuts: set
         np.testing.assert_array_equal(getattr(total, name), getattr(expected, name))
 
 
-def counts_of(played: Script, log: CompactLog) -> PbmCounts:
+def counts_of(played: Script, log: CompactLog) -> CellCounts:
     """Return how often each query's document was shown and clicked at each rank."""
     pages = log.pages.with_columns(arm=pl.col("arm").to_physical().cast(pl.Int64))
     column = pages["arm"].to_numpy() * len(played.world.query_ids) + pages["query"].to_numpy()

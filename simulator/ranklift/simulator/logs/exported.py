@@ -46,8 +46,23 @@ def read_export(folder: Path) -> SearchLog:
         "dwells",
         {"click_event_id": pl.String, "dwell_ms": pl.Int64, "censored": pl.Boolean},
     )
+    return log_of_frames(pages, clicks, dwells, str(folder))
+
+
+def log_of_frames(
+    pages: pl.DataFrame, clicks: pl.DataFrame, dwells: pl.DataFrame, where: str
+) -> SearchLog:
+    """Return the log of frames of the event schema; their column `at` names rows, if they have it.
+
+    Raises:
+        InvalidRequest: a row is wrong.
+    """
+    pages, clicks, dwells = (
+        frame if "at" in frame.columns else frame.with_columns(at=pl.lit(where))
+        for frame in (pages, clicks, dwells)
+    )
     if not pages.height:
-        raise InvalidRequest.of(str(folder), "holds no session; give a log with at least one page")
+        raise InvalidRequest.of(where, "holds no session; give a log with at least one page")
     _refuse(pages, pl.col("documents").list.len() == 0, "shows no document")
     _refuse(
         pages,
