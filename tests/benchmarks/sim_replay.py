@@ -91,16 +91,28 @@ def _open(address: str, rate: float, seconds: float) -> ReplayResult:
     world = _world(int(rate * seconds))
     times = page_times_us(world)
     schedule = in_turn(times, arrivals(Load(rate), len(times), seed=1))
-    at = {"ranking_address": address, "event_address": address}
     return run_on_time(
-        replay_on_schedule(world, schedule, **at, deadline_seconds=20.0, in_flight=5_000)
+        replay_on_schedule(
+            world,
+            schedule,
+            ranking_address=address,
+            event_address=address,
+            deadline_seconds=20.0,
+            in_flight=5_000,
+        )
     )
 
 
 def _closed(address: str, pages: int) -> ReplayResult:
-    at = {"ranking_address": address, "event_address": address}
-    work = replay(_world(pages), **at, concurrency=CLIENTS, deadline_seconds=20.0)
-    return run_on_time(work)
+    return run_on_time(
+        replay(
+            _world(pages),
+            ranking_address=address,
+            event_address=address,
+            concurrency=CLIENTS,
+            deadline_seconds=20.0,
+        )
+    )
 
 
 def measure() -> str:
