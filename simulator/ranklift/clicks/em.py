@@ -209,7 +209,8 @@ def _errors(
         alpha_variance[start : start + _PAIRS_AT_ONCE] += ((rows @ covariance) * rows).sum(axis=1)
     gamma_variance = np.where(of_cell > 0, 0.0, np.nan)
     gamma_variance[free] = np.diag(covariance)
-    return np.sqrt(alpha_variance), np.sqrt(np.maximum(gamma_variance, 0))
+    with np.errstate(invalid="ignore"):  # short of the maximum, information may be negative
+        return np.sqrt(alpha_variance), np.sqrt(gamma_variance)
 
 
 def _prior_information(p: Floats, prior: BetaPrior) -> Floats | float:

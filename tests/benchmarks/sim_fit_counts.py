@@ -1,0 +1,144 @@
+"""PBM and UBM by EM on counts, beside PyClick (EM on sessions) and CLAX (gradients).
+
+python -m tests.benchmarks.run sim_fit_counts
+
+PyClick is a checkout of github.com/markovi/PyClick at build/peers/PyClick; CLAX has an environment:
+python3.11 -m venv build/peers/clax && build/peers/clax/bin/pip install clax-models==0.1.1 "jax<0.8"
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ranklift.clicks import pbm, ubm
+from ranklift.clicks.em import NO_PRIOR, BetaPrior
+from ranklift.clicks.keys import extend
+from ranklift.clicks.log import ClickLog, click_log
+from ranklift.clicks.model import Fitted
+from ranklift.clicks.results import table
+
+BUILD = Path(__file__).parents[2] / "build" / "peers"
+PEERS = Path(__file__).parent / "peers"
+CLAX = BUILD / "clax" / "bin" / "python"
+PYCLICK = BUILD / "PyClick"
+ITERATIONS = 50
+ROUNDS = 5
+QUERIES, DOCUMENTS, RANKS = 500, 20, 10
+# What PyClick computes: (1 + sum) / (2 + n).
+PYCLICK_PRIOR = BetaPrior(1, 1)
+SMALL, LARGE, HELD = 20_000, 200_000, 20_000
+# Of those tried (0.003, 0.01, 0.03, 0.1), CLAX's examples' own and the best likelihood.
+RATES = (0.003, 0.03)
+MODELS: dict[str, tuple[Callable[..., Fitted], str]] = {
+    "PBM": (pbm.fit, "PositionBasedModel"),
+    "UBM": (ubm.fit, "UserBrowsingModel"),
+}
+
+
+def measure() -> str:
+    """Fit with every peer that is installed and return the page."""
+    small, large = simulated(SMALL, seed=1), simulated(LARGE + HELD, seed=1)
+    rows: list[str] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name in MODELS:
+            path = _saved(small, SMALL, Path(folder) / "small.npz")
+            if PYCLICK.exists():
+                theirs = _answer(
+                    [sys.executable, "-W", "ignore"],
+                    "pyclick_fit.py",
+                    [name, str(path), str(ITERATIONS)],
+                    PYTHONPATH=str(PYCLICK),
+                )
+                rows.append(_row(name, "PyClick", small[:SMALL], PYCLICK_PRIOR, theirs, "seconds"))
+            path = _saved(large, LARGE, Path(folder) / "large.npz")
+            for rate in RATES if CLAX.exists() else ():
+                theirs = _answer(
+                    [str(CLAX), "-W", "ignore"],
+                    "clax_fit.py",
+                    [MODELS[name][1], str(path), str(rate)],
+                )
+                peer = f"CLAX, rate {rate}, {theirs['epochs']} epochs"
+                rows.append(_row(name, peer, large[:LARGE], NO_PRIOR, theirs, "processor"))
+    return "\n".join(
+        [
+            "# Fitting PBM and UBM: EM on counts",
+            "",
+            f"Simulated by the default UBM: {QUERIES} queries, popular ones more often, {RANKS} of "
+            f"{DOCUMENTS} documents a page in orders that vary. {ITERATIONS} iterations. Processor "
+            "time of this process or of the peer's; ours, counting and standard errors included, is "
+            f"the median of {ROUNDS} fits (smallest to largest). CLAX's is without compilation. "
+            "Log-likelihood of the log that is fitted, in nats per result.",
+            "",
+            "| model | peer | sessions | peer, s | ours, s | times | peer's LL | ours | difference |",
+            "|---|---|---|---|---|---|---|---|---|",
+            *rows,
+            "",
+            "Wanted: PyClick 500 times with a difference below 1e-8 (with its prior of one click and "
+            "one skip); CLAX 50 times with a difference of at least 0. Peers that are not installed "
+            "are left out.",
+            "",
+        ]
+    )
+
+
+def simulated(pages: int, *, seed: int) -> ClickLog:
+    """Return a log of the default UBM, with popular and rare queries and orders that vary."""
+    rng = np.random.default_rng(seed)
+    popularity = 1 / np.arange(1, QUERIES + 1)
+    query = rng.choice(QUERIES, pages, p=popularity / popularity.sum())
+    attractiveness = rng.beta(1.3, 2.7, QUERIES * DOCUMENTS)
+    opinion = rng.normal(size=(QUERIES, DOCUMENTS))[query]
+    order = np.argsort(opinion + rng.normal(size=opinion.shape), axis=1)[:, :RANKS]
+    pair = query[:, None] * DOCUMENTS + order
+    keys = extend(seed, np.arange(pages)[:, None], pair)
+    clicked = ubm.Ubm().sample(table(keys, attractiveness[pair])).clicked
+    return click_log(pair, clicked, pairs=QUERIES * DOCUMENTS)
+
+
+def _saved(log: ClickLog, fitted: int, path: Path) -> Path:
+    held = log[fitted:] if len(log) > fitted else log[:1]
+    np.savez(
+        path,
+        query=log.pair[:fitted, 0] // DOCUMENTS,
+        pair=log.pair[:fitted],
+        clicked=log.clicked[:fitted],
+        held_pair=held.pair,
+        held_clicked=held.clicked,
+    )
+    return path
+
+
+def _answer(python: list[str], script: str, arguments: list[str], **variables: str) -> Any:
+    done = subprocess.run(
+        [*python, str(PEERS / script), *arguments],
+        env=os.environ | variables,
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    return json.loads(done.stdout)
+
+
+def _row(name: str, peer: str, log: ClickLog, prior: BetaPrior, theirs: Any, clock: str) -> str:
+    seconds = []
+    for _ in range(ROUNDS):
+        began = time.process_time()
+        fitted = MODELS[name][0](log, prior=prior, max_iterations=ITERATIONS, tolerance=0)
+        seconds.append(time.process_time() - began)
+    ours, best = statistics.median(seconds), float(fitted.log_likelihood[-1]) / log.pair.size
+    return (
+        f"| {name} | {peer} | {len(log):,} | {theirs[clock]:.2f} | {ours:.3f} "
+        f"({min(seconds):.3f} to {max(seconds):.3f}) | {theirs[clock] / ours:,.0f} "
+        f"| {theirs['log_likelihood']:.9f} | {best:.9f} | {best - theirs['log_likelihood']:.1e} |"
+    )
