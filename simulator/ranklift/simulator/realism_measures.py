@@ -1,14 +1,13 @@
-"""What a log of searches looks like in numbers that another log can be held against.
+"""What a log of searches looks like, counted session by session.
 
-Every measure is a row of shares: of sums over sessions, so that sessions, which are what is
-independent, can be drawn again and shuffled.
+Sessions are what is independent in a log: whoever wants to know what chance does draws and
+shuffles them, not pages.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 import polars as pl
@@ -17,192 +16,175 @@ from numpy.typing import NDArray
 from ranklift.clicks.results import Floats
 from ranklift.simulator.logs.search_log import SearchLog
 
-LONG_DWELL_SECONDS = 30.0
-MOST_PAGES = 15  # of a session; longer ones count as the last category
-MOST_CLICKS = 5
-_GAP_HOURS = (1, 4, 12, 24, 48, 96, 168)
-_GAPS = ("< 1 h", "< 4 h", "< 12 h", "< 1 d", "< 2 d", "< 4 d", "< 7 d", "longer")
-
-
-class Distance(StrEnum):
-    """How two rows of shares are compared."""
-
-    KS = "KS"  # largest difference of cumulated shares: the categories have an order
-    TV = "total variation"  # half the sum of absolute differences
-    LARGEST = "largest difference"  # the shares are no distribution
+SATISFIED_SECONDS = 30.0
+RANKS = 10
+MOST_CLICKS, MOST_QUERIES = 5, 8  # the last class of a distribution holds all beyond
+GAP_HOURS = (1, 6, 24, 72, 168)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Measure:
-    """Shares `sum(part) / sum(whole)` over sessions, one for each label."""
+    """Shares, or a distribution: the sum of `part` over that of `whole`, for each label."""
 
     name: str
-    distance: Distance
     labels: tuple[str, ...]
     part: Floats  # (sessions, labels)
     whole: Floats  # (sessions, labels) or (sessions, 1)
+    is_distribution: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Missing:
-    """A measure that a log cannot give, and why."""
+class Countable:
+    """A measure, and what a log must hold to have it."""
 
-    name: str
-    why: str
-
-
-def measures_of(log: SearchLog, ranks: int) -> tuple[dict[str, Measure], list[Missing]]:
-    """Return the measures of a log by name, of the first `ranks` results of its pages."""
-    measures = {measure.name: measure for measure in _always(log, ranks)}
-    missing = []
-    for name, held, why, make in (
-        ("transitions between clicks", log.has_order, "no order of clicks", _transitions),
-        (f"dwell >= {LONG_DWELL_SECONDS:g} s", log.has_dwell, "no dwell", _dwell),
-        ("return gaps", log.has_users, "no users with times", _gaps),
-    ):
-        if held:
-            measures[name] = make(name, log)
-        else:
-            missing.append(Missing(name, why))
-    return measures, missing
+    count: Callable[[SearchLog], Measure]
+    needs: str = ""
+    is_held: Callable[[SearchLog], bool] = lambda log: True
 
 
-def session_numbers(log: SearchLog) -> NDArray[np.int64]:
-    """Return the session of each page, numbered from 0 in order of their ids."""
-    sessions = log.pages["session"]
-    return sessions.rank("dense").to_numpy().astype(np.int64) - 1
+def _ctr(log: SearchLog) -> Measure:
+    lengths = log.pages["documents"].list.len().to_numpy()
+    shown = lengths[:, None] > np.arange(RANKS)
+    session = _session(log)
+    labels = tuple(map(str, range(1, RANKS + 1)))
+    return Measure(
+        "CTR by rank", labels, _summed(session, _flags(log)), _summed(session, shown), False
+    )
 
 
-def click_flags(log: SearchLog, ranks: int) -> NDArray[np.bool_]:
-    """Return which of the first `ranks` results of each page were clicked."""
-    flags = np.zeros((log.pages.height, ranks), dtype=bool)
-    clicks = log.clicks.filter(pl.col("rank") < ranks)
+def _no_click(log: SearchLog) -> Measure:
+    clicked = np.zeros(log.pages.height, dtype=bool)
+    clicked[log.clicks["page"].to_numpy()] = True
+    return _share("pages without a click", log, np.arange(log.pages.height), ~clicked)
+
+
+def _clicks_per_page(log: SearchLog) -> Measure:
+    page = log.clicks.select("page", "rank").unique()["page"].to_numpy()
+    clicks = np.bincount(page, minlength=log.pages.height)
+    name = "clicked results per page"
+    return _distribution(name, _numbers(0, MOST_CLICKS), log, np.arange(log.pages.height), clicks)
+
+
+def _first(log: SearchLog) -> Measure:
+    return _rank("first click's rank", log, pl.col("rank").min())
+
+
+def _last(log: SearchLog) -> Measure:
+    return _rank("last click's rank", log, pl.col("rank").max())
+
+
+def _rank(name: str, log: SearchLog, which: pl.Expr) -> Measure:
+    found = log.clicks.group_by("page").agg(which)
+    page, rank = found["page"].to_numpy(), found["rank"].to_numpy()
+    return _distribution(name, _numbers(1, RANKS), log, page, rank)
+
+
+def _queries(log: SearchLog) -> Measure:
+    session = _session(log)
+    _, opens = np.unique(session, return_index=True)
+    pages = np.bincount(session) - 1
+    return _distribution("queries per session", _numbers(1, MOST_QUERIES), log, opens, pages)
+
+
+def _again(log: SearchLog) -> Measure:
+    session, query = log.pages["session"], log.pages["query"]
+    follows = session.eq(session.shift()).fill_null(value=False).to_numpy()
+    same = query.eq(query.shift()).fill_null(value=False).to_numpy()
+    return _share("the same query again", log, follows.nonzero()[0], same[follows])
+
+
+def _transitions(log: SearchLog) -> Measure:
+    steps = (
+        log.clicks.sort("page", "nth")
+        .with_columns(step=pl.col("rank").diff().over("page"))
+        .drop_nulls("step")
+    )
+    kind = pl.when(pl.col("step") > 0).then(0).when(pl.col("step") < 0).then(1).otherwise(2)
+    kinds = steps.select(kind).to_series().to_numpy()
+    labels = ("down", "up", "repeat")
+    return _distribution("from click to click", labels, log, steps["page"].to_numpy(), kinds)
+
+
+def _long_dwell(log: SearchLog) -> Measure:
+    # A dwell whose end was not seen is at least so long; cut off early, it says nothing.
+    known = log.clicks.filter(
+        (pl.col("dwell_seconds") >= SATISFIED_SECONDS)
+        | (pl.col("dwell_seconds").is_not_null() & ~pl.col("censored"))
+    )
+    long = known["dwell_seconds"].to_numpy() >= SATISFIED_SECONDS
+    return _share("dwell of 30 s or more", log, known["page"].to_numpy(), long)
+
+
+def _gaps(log: SearchLog) -> Measure:
+    began = (
+        log.pages.with_row_index("row")
+        .group_by("user", "session")
+        .agg(pl.col("time").min(), pl.col("row").first())
+        .sort("user", "time")
+        .with_columns(gap=pl.col("time").diff().over("user"))
+        .drop_nulls("gap")
+    )
+    hours = began["gap"].dt.total_seconds().to_numpy() / 3_600
+    labels = (*(f"< {hours} h" for hours in GAP_HOURS), f"{GAP_HOURS[-1]} h or more")
+    classes = np.searchsorted(GAP_HOURS, hours, side="right")
+    return _distribution("gap to the next session", labels, log, began["row"].to_numpy(), classes)
+
+
+ALL = (
+    Countable(_ctr),
+    Countable(_no_click),
+    Countable(_clicks_per_page),
+    Countable(_first),
+    Countable(_last),
+    Countable(_queries),
+    Countable(_again),
+    Countable(_transitions, "click order", lambda log: log.has_order),
+    Countable(_long_dwell, "dwell", lambda log: log.has_dwell),
+    Countable(_gaps, "users over time", lambda log: log.has_users),
+)
+
+
+def _session(log: SearchLog) -> NDArray[np.int64]:
+    """Return the number of each page's session."""
+    return log.pages["session"].rle_id().to_numpy().astype(np.int64)
+
+
+def _flags(log: SearchLog) -> NDArray[np.bool_]:
+    flags = np.zeros((log.pages.height, RANKS), dtype=bool)
+    clicks = log.clicks.filter(pl.col("rank") < RANKS)
     flags[clicks["page"].to_numpy(), clicks["rank"].to_numpy()] = True
     return flags
 
 
-def asked_again(log: SearchLog) -> NDArray[np.bool_]:
-    """Return whether each page has the query of the one before it in its session."""
-    pages = log.pages
-    again = pages["query"].eq(pages["query"].shift()) & follows(log)
-    return again.fill_null(value=False).to_numpy()
+def _share(name: str, log: SearchLog, page: NDArray[np.int64], hit: NDArray[np.bool_]) -> Measure:
+    """Return the share of hits among observations, each of a page."""
+    of = _session(log)
+    every, session = int(of[-1]) + 1, of[page]
+    part = np.bincount(session, hit, every).astype(np.float64)
+    whole = np.bincount(session, minlength=every).astype(np.float64)
+    return Measure(name, ("share",), part[:, None], whole[:, None], False)
 
 
-def follows(log: SearchLog) -> pl.Series:
-    """Return whether each page comes after another one of its session."""
-    session = log.pages["session"]
-    return session.eq(session.shift()).fill_null(value=False)
-
-
-def _always(log: SearchLog, ranks: int) -> Iterator[Measure]:
-    session = session_numbers(log)
-    clicked = click_flags(log, ranks)
-    length = log.pages["documents"].list.len().to_numpy()
-    shown = np.arange(ranks) < length[:, None]
-    places = tuple(str(rank + 1) for rank in range(ranks))
-    yield Measure(
-        "CTR by rank",
-        Distance.LARGEST,
-        places,
-        _summed(session, clicked.astype(float)),
-        _summed(session, shown.astype(float)),
-    )
-    count = clicked.sum(axis=1)
-    yield _counted(
-        "clicks per page", Distance.KS, _up_to(0, MOST_CLICKS), session, np.minimum(count, 5)
-    )
-    yield _counted(
-        "pages without a click", Distance.TV, ("some", "none"), session, (count == 0).astype(int)
-    )
-    rows = count > 0
-    first = clicked.argmax(axis=1)
-    last = ranks - 1 - clicked[:, ::-1].argmax(axis=1)
-    every = int(session.max()) + 1
-    for name, rank in (("first click", first), ("last click", last)):
-        yield _counted(name, Distance.KS, places, session[rows], rank[rows], every)
-    pages = np.bincount(session)
-    yield _counted(
-        "queries per session",
-        Distance.KS,
-        _up_to(1, MOST_PAGES),
-        np.arange(every),
-        np.minimum(pages, MOST_PAGES) - 1,
-    )
-    later = follows(log).to_numpy()
-    yield _counted(
-        "next query",
-        Distance.TV,
-        ("another", "the same"),
-        session[later],
-        asked_again(log)[later].astype(int),
-        every,
-    )
-
-
-def _transitions(name: str, log: SearchLog) -> Measure:
-    moved = (
-        log.clicks.sort("page", "nth")
-        .with_columns(by=pl.col("rank").diff().over("page"))
-        .drop_nulls("by")
-    )
-    session = session_numbers(log)
-    category = 1 + np.sign(moved["by"].to_numpy()).astype(np.int64)
-    labels = ("up", "again", "down")
-    page = moved["page"].to_numpy()
-    return _counted(name, Distance.TV, labels, session[page], category, int(session.max()) + 1)
-
-
-def _dwell(name: str, log: SearchLog) -> Measure:
-    # A dwell that was cut off before the threshold says nothing of it.
-    known = log.clicks.drop_nulls("dwell_seconds").filter(
-        ~(pl.col("censored") & (pl.col("dwell_seconds") < LONG_DWELL_SECONDS))
-    )
-    session = session_numbers(log)
-    long = (known["dwell_seconds"].to_numpy() >= LONG_DWELL_SECONDS).astype(np.int64)
-    page = known["page"].to_numpy()
-    labels = ("shorter", "longer")
-    return _counted(name, Distance.TV, labels, session[page], long, int(session.max()) + 1)
-
-
-def _gaps(name: str, log: SearchLog) -> Measure:
-    visits = (
-        log.pages.with_columns(number=session_numbers(log))
-        .group_by("user", "number")
-        .agg(start=pl.col("time").min(), end=pl.col("time").max())
-        .sort("user", "start")
-        .with_columns(gap=(pl.col("start") - pl.col("end").shift().over("user")))
-        .drop_nulls("gap")
-    )
-    hours = visits["gap"].dt.total_seconds().to_numpy() / 3600
-    category = np.searchsorted(_GAP_HOURS, hours, side="right")
-    every = log.pages["session"].n_unique()
-    return _counted(name, Distance.KS, _GAPS, visits["number"].to_numpy(), category, every)
-
-
-def _counted(
+def _distribution(
     name: str,
-    distance: Distance,
     labels: tuple[str, ...],
-    session: NDArray[np.int64],
-    category: NDArray[np.int64],
-    sessions: int | None = None,
+    log: SearchLog,
+    page: NDArray[np.int64],
+    classes: NDArray[np.int64],
 ) -> Measure:
-    every = int(session.max()) + 1 if sessions is None else sessions
-    cells = np.bincount(session * len(labels) + category, minlength=every * len(labels))
-    part = cells.reshape(every, len(labels)).astype(np.float64)
-    return Measure(name, distance, labels, part, part.sum(axis=1, keepdims=True))
+    """Return how observations, each of a page, spread over classes; the last one takes the rest."""
+    of = _session(log)
+    every, size = int(of[-1]) + 1, len(labels)
+    cell = of[page] * size + np.minimum(classes, size - 1)
+    part = np.bincount(cell, minlength=every * size).reshape(every, size).astype(np.float64)
+    return Measure(name, labels, part, part.sum(axis=1, keepdims=True), True)
 
 
-def _summed(session: NDArray[np.int64], values: Floats) -> Floats:
-    total = np.zeros((int(session.max()) + 1, values.shape[1]))
-    np.add.at(total, session, values)
+def _summed(session: NDArray[np.int64], flags: NDArray[np.bool_]) -> Floats:
+    total = np.zeros((int(session[-1]) + 1, flags.shape[1]))
+    np.add.at(total, session, flags)
     return total
 
 
-def _up_to(first: int, last: int) -> tuple[str, ...]:
-    return (*(str(n) for n in range(first, last)), f"{last}+")
-
-
-def same_names(one: Mapping[str, Measure], other: Mapping[str, Measure]) -> list[str]:
-    """Return the names of the measures that both logs give."""
-    return [name for name in one if name in other]
+def _numbers(first: int, last: int) -> tuple[str, ...]:
+    return (*map(str, range(first, last)), f"{last}+")

@@ -22,6 +22,7 @@ def as_values(found: Realism) -> dict[str, Any]:
                 "real": [_number(value) for value in one.real],
                 "simulated": [_number(value) for value in one.simulated],
                 "distance": one.distance,
+                "standard_error": one.error,
                 "by_chance": one.by_chance,
             }
             for one in found.compared
@@ -72,7 +73,8 @@ def _figure(one: Compared) -> str:
     return (
         f"<figure><svg width='{width}' height='{_HEIGHT + 16}' role='img' "
         f"aria-label='{escape(one.measure, quote=True)}'>{''.join(bars)}</svg>"
-        f"<figcaption>{escape(one.measure)}: distance {one.distance:.3f}, by chance about "
+        f"<figcaption>{escape(one.measure)}: distance {one.distance:.3f} (standard error "
+        f"{one.error:.3f}), by chance about "
         f"{one.by_chance:.3f}</figcaption></figure>"
     )
 

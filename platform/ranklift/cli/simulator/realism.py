@@ -78,7 +78,9 @@ def print_realism(found: Realism) -> None:
             " ".join("-" if value != value else f"{value:.3f}" for value in side)
             for side in (one.real, one.simulated)
         )
-        table.add_row(one.measure, *sides, f"{one.distance:.3f}", f"{one.by_chance:.3f}")
+        table.add_row(
+            one.measure, *sides, f"{one.distance:.3f} +- {one.error:.3f}", f"{one.by_chance:.3f}"
+        )
     out.print(table)
     for why in found.missing:
         out.print(f"not compared: {why}", soft_wrap=True)
