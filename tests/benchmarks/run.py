@@ -42,6 +42,7 @@ from tests.benchmarks import (
     sim_power,
     sim_realism,
     sim_replay,
+    sim_fit_counts,
     soak,
 )
 
@@ -73,6 +74,7 @@ BENCHMARKS: Mapping[str, Callable[[], str]] = {
     "sim_calibration": sim_calibration.measure,
     "sim_power": sim_power.measure,
     "sim_replay": sim_replay.measure,
+    "sim_fit_counts": sim_fit_counts.measure,
     "soak": soak.measure,
 }
 
