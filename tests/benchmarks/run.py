@@ -38,6 +38,7 @@ from tests.benchmarks import (
     rank_served,
     rank_swap,
     rank_tokens,
+    sim_fit_dbn,
     soak,
 )
 
@@ -65,6 +66,7 @@ BENCHMARKS: Mapping[str, Callable[[], str]] = {
     "rank_swap": rank_swap.measure,
     "rank_served": rank_served.measure,
     "rank_tokens": rank_tokens.measure,
+    "sim_fit_dbn": sim_fit_dbn.measure,
     "soak": soak.measure,
 }
 
