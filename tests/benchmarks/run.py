@@ -43,6 +43,7 @@ from tests.benchmarks import (
     sim_realism,
     sim_replay,
     sim_fit_counts,
+    sim_fit_dbn,
     soak,
 )
 
@@ -75,6 +76,7 @@ BENCHMARKS: Mapping[str, Callable[[], str]] = {
     "sim_power": sim_power.measure,
     "sim_replay": sim_replay.measure,
     "sim_fit_counts": sim_fit_counts.measure,
+    "sim_fit_dbn": sim_fit_dbn.measure,
     "soak": soak.measure,
 }
 

@@ -33,7 +33,9 @@ MIN_EXPECTED = 5.0
 MAX_NAMED = 5
 
 
-def log_evidence(counts: ArrayLike, shares: ArrayLike) -> Floats:
+def log_evidence(
+    counts: ArrayLike, shares: ArrayLike, concentrations: Sequence[float] = CONCENTRATIONS
+) -> Floats:
     """Return the log of the evidence against a multinomial with these shares.
 
     `counts` has shape (..., arms), `shares`, shape (arms,), are positive and sum to 1. For one
@@ -48,20 +50,23 @@ def log_evidence(counts: ArrayLike, shares: ArrayLike) -> Floats:
         gammaln(size)
         - gammaln(size + total)
         + (gammaln(size * theta + n) - gammaln(size * theta) - n * np.log(theta)).sum(axis=-1)
-        for size in CONCENTRATIONS
+        for size in concentrations
     ]
     mean: Floats = logsumexp(logs, axis=0) - np.log(len(logs))
     return mean
 
 
 def p_values_at_every_look(
-    counts: ArrayLike, shares: ArrayLike, penalty: ArrayLike = 1.0
+    counts: ArrayLike,
+    shares: ArrayLike,
+    penalty: ArrayLike = 1.0,
+    concentrations: Sequence[float] = CONCENTRATIONS,
 ) -> Floats:
     """Return penalty / evidence, at most 1, of each row of counts (`log_evidence`).
 
     If the shares are true, the chance that it is ever below alpha is at most alpha / penalty.
     """
-    logs = np.log(penalty) - log_evidence(counts, shares)
+    logs = np.log(penalty) - log_evidence(counts, shares, concentrations)
     p_values: Floats = np.exp(np.minimum(0.0, logs))
     return p_values
 
