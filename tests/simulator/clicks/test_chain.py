@@ -153,6 +153,9 @@ class Watched:
     def shape(self) -> tuple[int, int]:
         return self.results.shape
 
+    def page_keys(self, rows: Rows) -> Keys:
+        return self.results.page_keys(rows)
+
     def keys(self, rank: int, rows: Rows) -> Keys:
         self.asked[rows, rank] = True
         return self.results.keys(rank, rows)
