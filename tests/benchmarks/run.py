@@ -38,12 +38,12 @@ from tests.benchmarks import (
     rank_swap,
     rank_tokens,
     sim_calibration,
+    sim_fit_counts,
+    sim_fit_dbn,
     sim_ope,
     sim_power,
     sim_realism,
     sim_replay,
-    sim_fit_counts,
-    sim_fit_dbn,
     soak,
 )
 

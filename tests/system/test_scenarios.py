@@ -13,23 +13,10 @@ from ranklift.cli.simulate.scenario_run import run_at_once
 from ranklift.cli.simulate.scenario_served import run_served
 from ranklift.v1.errors import InvalidRequest, NotFound
 
-# What the lift report does not do yet.
-MISSED = {
-    "bot-attack": "bot_units needs more than 32 bots, all in one arm, to fail (p 0.04, level 0.001)"
-}
-SCENARIOS = [
-    pytest.param(
-        path,
-        marks=[pytest.mark.xfail(strict=True, reason=MISSED[path.stem])]
-        if path.stem in MISSED
-        else [],
-        id=path.stem,
-    )
-    for path in sorted(FOLDER.glob("*.toml"))
-]
+SCENARIOS = sorted(FOLDER.glob("*.toml"))
 
 
-@pytest.mark.parametrize("path", SCENARIOS)
+@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
 def test_every_expectation_of_a_scenario_holds(path: Path) -> None:
     scenario = load_scenario(path)
     assert scenario.name == path.stem

@@ -17,11 +17,12 @@ from ranklift.lift.checks.assignment import (
     one_arm_per_unit,
     recomputed_arms,
 )
+from ranklift.lift.checks.bots import CONCENTRATIONS as BOT_CONCENTRATIONS
 from ranklift.lift.checks.bots import bot_units
 from ranklift.lift.checks.clocks import page_times, silent_days
 from ranklift.lift.checks.logged import clicks_without_dwell, equal_shares, fallback_share
 from ranklift.lift.moments import Floats, Moments
-from ranklift.lift.sample_ratio import sample_ratio
+from ranklift.lift.sample_ratio import ALPHA, p_values_at_every_look
 from ranklift.lift.values import Check
 
 ARMS = ["control", "student"]
@@ -317,11 +318,21 @@ def test_bots_that_one_arm_makes_or_hides_fail_their_check() -> None:
     check = bot_units(units, HALVES, 50)
     assert not check.passed
     assert "control 20 of 1,000, student 90 of 1,000" in check.detail
-    # Bots are units: they split over the arms as all units do.
-    assert check.p_value == sample_ratio({"control": 20, "student": 90}, HALVES).p_value
+    # A few, all on one side: 2^-32 twice over would be the chance.
+    few = arms_of([1] * 1_000, [99] * 32 + [1] * 968, "busiest_day_pages")
+    assert not bot_units(few, HALVES, 50).passed
     fair = arms_of([99] * 40 + [1] * 960, [99] * 60 + [1] * 940, "busiest_day_pages")
     assert bot_units(fair, HALVES, 50).passed
     assert bot_units(fair, HALVES, 99).p_value is None
+
+
+def test_bots_that_fall_as_they_may_raise_no_alarm_however_often_one_looks() -> None:
+    """2,000 streams of a hundred bots that are tossed, looked at after every one."""
+    tosses = np.random.default_rng(8).random((2_000, 100)) < 0.5
+    control = tosses.cumsum(axis=1)
+    counts = np.stack([control, np.arange(1, 101) - control], axis=-1)
+    p = p_values_at_every_look(counts, [0.5, 0.5], concentrations=BOT_CONCENTRATIONS)
+    assert (p.min(axis=1) < ALPHA).mean() <= ALPHA + 3 * np.sqrt(ALPHA / 2_000)
 
 
 def test_all_checks_of_sound_units_pass_and_only_what_is_given_is_checked() -> None:
