@@ -20,9 +20,9 @@ import time
 from typing import Any
 
 import numpy as np
-from clax import DynamicBayesianNetwork, Trainer  # type: ignore[import-not-found]
-from flax import nnx  # type: ignore[import-not-found]
-from optax import adamw  # type: ignore[import-not-found]
+from clax import DynamicBayesianNetwork, Trainer
+from flax import nnx
+from optax import adamw
 
 TRAIN_BATCH, HELD_BATCH = 4_096, 8_192
 EPOCHS = 50
