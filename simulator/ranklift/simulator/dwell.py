@@ -19,7 +19,7 @@ from scipy.special import (
     xlogy,
 )
 
-from ranklift.v1.errors import InvalidRequest, Violation
+from ranklift.simulator.checks import refuse
 
 
 class DwellLaw(Protocol):
@@ -171,13 +171,7 @@ class DwellShifts:
             for name in ("by_grade", "mean_grade", "by_log_words", "first_click")
         }
         checks["typical_words"] = (0 < self.typical_words < np.inf, "above 0")
-        violations = [
-            Violation(f"dwell_shifts.{name}", f"{getattr(self, name)}, must be {allowed}")
-            for name, (right, allowed) in checks.items()
-            if not right
-        ]
-        if violations:
-            raise InvalidRequest(violations)
+        refuse("dwell_shifts", self, checks)
 
     def of_result(self, grade: int, words: int) -> float:
         """Return what a result adds; a document without words counts as one of one word."""

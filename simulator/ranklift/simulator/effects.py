@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranklift.clicks.results import Floats
+from ranklift.simulator.checks import refuse
 from ranklift.simulator.users import MICROSECOND, Pages, Users
 from ranklift.simulator.world import World
-from ranklift.v1.errors import InvalidRequest, Violation
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +42,7 @@ class Effect:
             "novelty": (abs(self.novelty) < np.inf, "a number"),
             "fades_after": (self.fades_after > timedelta(0), "longer than 0"),
         }
-        violations = [
-            Violation(f"effect.{name}", f"{getattr(self, name)}, must be {allowed}")
-            for name, (right, allowed) in checks.items()
-            if not right
-        ]
-        if violations:
-            raise InvalidRequest(violations)
+        refuse("effect", self, checks)
 
     def at(self, since_us: NDArray[np.int64]) -> Floats:
         """Return what is added to the log odds so many microseconds after the first page."""
