@@ -41,9 +41,11 @@ from tests.benchmarks import (
     sim_fit_counts,
     sim_fit_dbn,
     sim_ope,
+    sim_paired,
     sim_power,
     sim_realism,
     sim_replay,
+    sim_sampling,
     soak,
 )
 
@@ -72,6 +74,8 @@ BENCHMARKS: Mapping[str, Callable[[], str]] = {
     "rank_tokens": rank_tokens.measure,
     "sim_realism": sim_realism.measure,
     "sim_ope": sim_ope.measure,
+    "sim_paired": sim_paired.measure,
+    "sim_sampling": sim_sampling.measure,
     "sim_calibration": sim_calibration.measure,
     "sim_power": sim_power.measure,
     "sim_replay": sim_replay.measure,

@@ -119,7 +119,7 @@ def test_shards_add_up_to_the_whole(played: Script, whole: CompactLog, cuts: set
     for more in counts[1:]:
         total = total + more
     expected = counts_of(played, whole)
-    for name in ("pair", "rank", "impressions", "clicks"):
+    for name in ("pair", "cell", "impressions", "clicks"):
         np.testing.assert_array_equal(getattr(total, name), getattr(expected, name))
 
 
