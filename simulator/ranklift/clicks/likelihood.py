@@ -288,13 +288,15 @@ def _some_click(a: Floats, goes_on: Floats | None) -> _Curve:
 
 
 def _by_angle(curve: _Curve, angle: Floats) -> tuple[Floats, Floats]:
-    """Return first and second derivatives of log P by angles."""
-    slope = curve.slope / curve.value[:, None]
-    bend = curve.bend / curve.value[:, None, None] - slope[:, :, None] * slope[:, None, :]
+    """Return first and second derivatives of log P by angles; overwrites those of P."""
     first, second = np.sin(2 * angle), 2 * np.cos(2 * angle)  # of p = sin^2
-    bend *= first[:, :, None] * first[:, None, :]
-    np.einsum("ijj->ij", bend)[...] += slope * second
-    return slope * first, bend
+    by_p = curve.slope / curve.value[:, None]
+    slope, bend = by_p * first, curve.bend
+    bend *= (first / curve.value[:, None])[:, :, None]
+    bend *= first[:, None, :]
+    bend -= slope[:, :, None] * slope[:, None, :]
+    np.einsum("ijj->ij", bend)[...] += by_p * second
+    return slope, bend
 
 
 def _ratio(part: Floats, whole: Floats) -> Floats:
