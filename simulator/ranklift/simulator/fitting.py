@@ -5,7 +5,7 @@ What the log holds is fitted; what it does not hold is assumed, and `Found` says
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from scipy.special import betaincinv
 
-from ranklift.clicks import pbm, ubm
+from ranklift.clicks import dbn, pbm, sdbn, ubm
 from ranklift.clicks.em import BetaPrior, NotIdentified
 from ranklift.clicks.log import NO_PAIR, ClickLog, click_log
 from ranklift.clicks.model import Fitted
@@ -31,6 +31,12 @@ from ranklift.v1.errors import InvalidRequest
 # Attractiveness that pairs have until the log has said more: of pairs of a web-search log.
 ATTRACTION_PRIOR = BetaPrior(1.3, 2.7)
 ASSUMED_SATISFACTION = 0.45
+_FITS: Mapping[str, Callable[[ClickLog], Fitted]] = {
+    "pbm": lambda log: pbm.fit(log, prior=ATTRACTION_PRIOR),
+    "ubm": lambda log: ubm.fit(log, prior=ATTRACTION_PRIOR),
+    "dbn": lambda log: dbn.fit(log, prior=ATTRACTION_PRIOR),
+    "sdbn": lambda log: sdbn.fit(log, prior=ATTRACTION_PRIOR),
+}
 # Fewer pages at a rank say little of it; deeper results are left out.
 PAGES_OF_A_RANK = 20
 
@@ -40,6 +46,8 @@ class Model(StrEnum):
 
     PBM = "pbm"
     UBM = "ubm"
+    DBN = "dbn"
+    SDBN = "sdbn"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,9 +94,7 @@ def fit_browsing(log: ClickLog, model: Model) -> Fitted:
         InvalidRequest: the log cannot tell how users browse.
     """
     try:
-        if model is Model.PBM:
-            return pbm.fit(log, prior=ATTRACTION_PRIOR)
-        return ubm.fit(log, prior=ATTRACTION_PRIOR)
+        return _FITS[model](log)
     except NotIdentified as why:
         raise InvalidRequest.of("log", f"cannot tell how users browse: {why}") from why
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -23,7 +23,7 @@ def encode(value: Any) -> Any:
         return {"kind": type(value).__name__, **kept}
     if isinstance(value, timedelta):
         return value.total_seconds()
-    if isinstance(value, datetime):
+    if isinstance(value, date):  # datetimes are dates
         return value.isoformat()
     if isinstance(value, Mapping):
         return {key: encode(one) for key, one in value.items()}
@@ -66,17 +66,22 @@ def _of_hint(at: str, raw: Any, hint: Any, kinds: Mapping[str, type]) -> Any:
     if isinstance(raw, dict) and "kind" in raw:
         return decode(at, raw, kinds)
     options = [one for one in get_args(hint) or (hint,) if one is not NoneType]
+    if isinstance(raw, list):
+        each = next((get_args(one) for one in (hint, *options) if get_origin(one) is tuple), (Any,))
+        return tuple(_of_hint(f"{at}[{n}]", one, each[0], kinds) for n, one in enumerate(raw))
     try:
-        if get_origin(hint) is tuple or (isinstance(raw, list) and hint is not Any):
-            return _tuple(raw)
+        if get_origin(hint) is tuple:
+            raise TypeError("must be a list")
         if timedelta in options and raw is not None:
             return timedelta(seconds=raw)
         if datetime in options and raw is not None:
             return datetime.fromisoformat(raw)
+        if date in options and raw is not None:
+            return date.fromisoformat(raw)
     except (TypeError, ValueError) as error:
         raise InvalidRequest.of(at, f"{raw!r}: {error}") from error
     if isinstance(raw, dict):
-        return {key: _tuple(value) for key, value in raw.items()}
+        return {key: _of_hint(f"{at}.{key}", one, Any, kinds) for key, one in raw.items()}
     checks = {float: partial(_is_number, whole=False), int: partial(_is_number, whole=True)}
     if hint in checks and not checks[hint](raw):
         raise InvalidRequest.of(at, f"{raw!r}, must be a number")
@@ -85,10 +90,6 @@ def _of_hint(at: str, raw: Any, hint: Any, kinds: Mapping[str, type]) -> Any:
     if get_origin(hint) is Literal and raw not in get_args(hint):
         raise InvalidRequest.of(at, f"{raw!r}, must be one of {get_args(hint)}")
     return raw
-
-
-def _tuple(value: Any) -> Any:
-    return tuple(map(_tuple, value)) if isinstance(value, list) else value
 
 
 def _is_number(value: object, *, whole: bool) -> bool:

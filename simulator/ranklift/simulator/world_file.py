@@ -22,13 +22,20 @@ from ranklift.clicks.cascade import Cascade
 from ranklift.clicks.ccm import Ccm
 from ranklift.clicks.dbn import Dbn
 from ranklift.clicks.dcm import Dcm
+from ranklift.clicks.mixture import Mixture
 from ranklift.clicks.pbm import Pbm
 from ranklift.clicks.sdbn import Sdbn
+from ranklift.clicks.trust_bias import TrustBias
 from ranklift.clicks.ubm import Ubm
 from ranklift.simulator.behaviour import Behaviour
+from ranklift.simulator.bots import Bots
 from ranklift.simulator.candidates import load_run, save_run
+from ranklift.simulator.censoring import Censoring
 from ranklift.simulator.collections import load_beir, save_beir
-from ranklift.simulator.dwell import LogNormal
+from ranklift.simulator.devices import Devices, Segment
+from ranklift.simulator.drift import Drift
+from ranklift.simulator.dwell import DwellShifts, Gamma, LogNormal, Weibull
+from ranklift.simulator.season import Season
 from ranklift.simulator.users import Population
 from ranklift.simulator.values_file import decode, encode
 from ranklift.simulator.visits import Sessions
@@ -42,16 +49,27 @@ KINDS: Mapping[str, type] = {
     kind.__name__: kind
     for kind in (
         Behaviour,
+        Bots,
         Cascade,
         Ccm,
+        Censoring,
         Dbn,
         Dcm,
+        Devices,
+        Drift,
+        DwellShifts,
+        Gamma,
         LogNormal,
+        Mixture,
         Pbm,
         Population,
         Sdbn,
+        Season,
+        Segment,
         Sessions,
+        TrustBias,
         Ubm,
+        Weibull,
     )
 }
 _APPEALS = {
@@ -61,6 +79,11 @@ _APPEALS = {
     "satisfaction": pl.Float64(),
 }
 _POPULARITY = {"query": pl.String(), "weight": pl.Float64()}
+
+
+def is_world(folder: Path) -> bool:
+    """Return whether there is a world in a folder."""
+    return (folder / VALUES).is_file()
 
 
 def refuse_taken(folder: Path) -> None:

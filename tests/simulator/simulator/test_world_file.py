@@ -5,21 +5,35 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
+from ranklift.clicks.cascade import Cascade
+from ranklift.clicks.ccm import Ccm
 from ranklift.clicks.dbn import Dbn
+from ranklift.clicks.dcm import Dcm
+from ranklift.clicks.mixture import Mixture
+from ranklift.clicks.pbm import Pbm
+from ranklift.clicks.sdbn import Sdbn
+from ranklift.clicks.trust_bias import TrustBias
 from ranklift.clicks.ubm import Ubm
 from ranklift.simulator.behaviour import Behaviour
+from ranklift.simulator.bots import Bots
+from ranklift.simulator.censoring import Censoring
+from ranklift.simulator.devices import Devices
+from ranklift.simulator.drift import Drift
+from ranklift.simulator.dwell import DwellShifts, Gamma, Weibull
+from ranklift.simulator.season import Season
 from ranklift.simulator.users import Population
+from ranklift.simulator.values_file import decode, encode
 from ranklift.simulator.vectorised import SimulatedRanker, simulate
 from ranklift.simulator.visits import Sessions
 from ranklift.simulator.world import Appeal, World
-from ranklift.simulator.world_file import APPEALS, VALUES, load_world, save_world
+from ranklift.simulator.world_file import APPEALS, KINDS, VALUES, load_world, save_world
 from ranklift.v1.errors import AlreadyExists, InvalidRequest, NotFound, RequestError
 
 
@@ -53,6 +67,31 @@ def test_a_world_is_the_same_after_a_reload(rich: World, world: World, tmp_path:
         assert before.pages.equals(after.pages)
         assert before.clicks.equals(after.clicks)
         assert before.dwells.equals(after.dwells)
+
+
+def test_every_value_that_a_world_can_hold_is_known_by_name(world: World, tmp_path: Path) -> None:
+    everything = replace(
+        world,
+        population=replace(
+            world.population,
+            devices=Devices(),
+            season=Season(holidays=(date(2025, 1, 8),)),
+            drift=Drift(),
+            bots=Bots(),
+        ),
+        behaviour=Behaviour(
+            browsing=Mixture((Pbm(), TrustBias()), (0.25, 0.75)),
+            satisfied_dwell=Weibull(1.1, 103.0),
+            unsatisfied_dwell=Gamma(1.2, 12.7),
+            dwell_shifts=DwellShifts(),
+            censoring=Censoring(),
+        ),
+    )
+    save_world(everything, tmp_path / "world")
+    again = load_world(tmp_path / "world")
+    assert (again.population, again.behaviour) == (everything.population, everything.behaviour)
+    for cls in (Cascade(), Ccm(0.5, 0.5, 0.5), Dcm((0.5,) * 10), Sdbn(), Ubm()):
+        assert decode("browsing", json.loads(json.dumps(encode(cls))), KINDS) == cls
 
 
 def test_popular_queries_are_asked_in_proportion(world: World) -> None:

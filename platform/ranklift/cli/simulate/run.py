@@ -20,7 +20,10 @@ def run_world(
     output: Annotated[Path, typer.Argument(help="The folder of the log; shards may share one.")],
     collection: Annotated[
         Path | None,
-        typer.Option(help="A judged collection in BEIR layout; a made-up world when not given."),
+        typer.Option(
+            help="A judged collection in BEIR layout, or a world of `ranklift simulator fit`; a "
+            "made-up world when not given."
+        ),
     ] = None,
     arm: Annotated[
         list[str] | None,
@@ -97,6 +100,7 @@ def _world(
     seed: int,
     name: str,
 ) -> World:
+    from dataclasses import replace
     from datetime import timedelta
 
     from ranklift.cli.collections import judged_ground, synthetic_ground
@@ -105,10 +109,13 @@ def _world(
     from ranklift.simulator.users import Population
     from ranklift.simulator.visits import Sessions
     from ranklift.simulator.world import World
+    from ranklift.simulator.world_file import is_world, load_world
     from ranklift.v1.errors import InvalidRequest
 
     if not 0 < days <= 36_500:
         raise InvalidRequest.of("days", f"{days:g}, must be above 0 and at most 36500")
+    if collection and is_world(collection):
+        return replace(load_world(collection), name=name, seed=seed)
     ground = judged_ground(collection, depth) if collection else synthetic_ground(QUICK, seed)
     return World(
         name,

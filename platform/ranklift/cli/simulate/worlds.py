@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +17,10 @@ NAME = "calibration"
 
 CollectionOption = Annotated[
     Path | None,
-    typer.Option(help="A judged collection in BEIR layout; a made-up world when not given."),
+    typer.Option(
+        help="A judged collection in BEIR layout, or a world of `ranklift simulator fit`; a "
+        "made-up world when not given."
+    ),
 ]
 ControlOption = Annotated[
     str, typer.Option(help="What control shows: bm25, ideal, or a TREC run file.")
@@ -80,17 +83,21 @@ def ranked_world(
     from ranklift.simulator.users import Population
     from ranklift.simulator.visits import Sessions
     from ranklift.simulator.world import World
+    from ranklift.simulator.world_file import is_world, load_world
 
-    ground = judged_ground(collection, depth) if collection else synthetic_ground(QUICK, seed)
-    world = World(
-        NAME,
-        seed,
-        ground.collection,
-        ground.candidates,
-        Population(pages_per_user=pages_per_user),
-        behaviour_of(ground),
-        sessions=Sessions() if react else None,
-    )
+    if collection and is_world(collection):
+        world = replace(load_world(collection), name=NAME, seed=seed)
+    else:
+        ground = judged_ground(collection, depth) if collection else synthetic_ground(QUICK, seed)
+        world = World(
+            NAME,
+            seed,
+            ground.collection,
+            ground.candidates,
+            Population(pages_per_user=pages_per_user),
+            behaviour_of(ground),
+            sessions=Sessions() if react else None,
+        )
     shown = _rankings(control, world)
     if arm:
         other, told = _rankings(arm, world), f"The arm is {arm}."
