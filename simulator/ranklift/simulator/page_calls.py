@@ -41,6 +41,10 @@ class PageCalls:
         request.session_id = self._world.session_id(turn.user, visit)
         request.request_id = self._world.page_id(turn.user, visit, int(turn.page.step[0]))
         request.request_time.CopyFrom(_instant(turn.time_us))
+        devices = self._world.population.devices
+        if devices is not None:
+            (device,) = devices.of(self._world.seed, turn.page.user)
+            request.attributes["device"] = devices.segments[device].name
         try:
             response = await self._stub.Rank(request, timeout=self._deadline_seconds)
         except aio.AioRpcError as error:

@@ -6,11 +6,17 @@ from collections import defaultdict
 from typing import Any
 
 import grpc
+import polars as pl
 import pytest
 from grpc import aio
 from tests.simulator.simulator.services import Services, clicks_of, dwells_of, expected_of, serving
 
+from ranklift.simulator.bots import Bots
+from ranklift.simulator.devices import Devices
+from ranklift.simulator.drift import Drift
+from ranklift.simulator.dwell import DwellShifts
 from ranklift.simulator.replay import ReplayResult, replay
+from ranklift.simulator.season import Season
 from ranklift.simulator.users import Population
 from ranklift.simulator.vectorised import SimulatedRanker, simulate
 from ranklift.simulator.world import Rankings, World
@@ -43,6 +49,27 @@ def test_a_replay_gives_the_clicks_of_the_vectorised_run(
     assert (result.failed_calls, result.fallback_pages, result.unrecorded_pages) == (0, 0, 0)
     assert 0 < result.latency.p50 <= result.latency.p99
     assert result.seconds > 0
+
+
+def test_users_of_every_kind_do_the_same_in_a_replay(world: World, ideal: Rankings) -> None:
+    """Devices, tastes, bots, a season, drift, and dwell by grade and first click."""
+    population = dataclasses.replace(
+        world.population,
+        devices=Devices(),
+        taste_sigma=0.5,
+        bots=Bots(share=0.05),
+        season=Season(),
+        drift=Drift(),
+    )
+    behaviour = dataclasses.replace(world.behaviour, dwell_shifts=DwellShifts())
+    mixed = dataclasses.replace(world, population=population, behaviour=behaviour)
+    services = Services(mixed, ideal)
+    play(mixed, services)
+    expected = simulate(mixed, SimulatedRanker(ideal, "ideal", "1"))
+    assert (clicks_of(services), dwells_of(services)) == expected_of(expected)
+    device = {r.request_id: r.attributes["device"] for r in services.requests}
+    logged = expected.pages.select("impression_id", pl.col("attributes").list.first())
+    assert device == {page: attribute["value"] for page, attribute in logged.iter_rows()}
 
 
 def test_requests_say_who_asks_what_and_when(
