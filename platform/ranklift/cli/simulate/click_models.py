@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from ranklift.clicks import dctr, pbm, ubm
+from ranklift.clicks import dbn, dctr, pbm, ubm
 from ranklift.clicks.em import BetaPrior
 from ranklift.clicks.log import ClickLog
 from ranklift.clicks.model import Fitted
@@ -17,6 +17,7 @@ FITS: Mapping[str, Callable[[ClickLog], Fitted]] = {
     "dctr": lambda log: dctr.fit(log, prior=PRIOR),
     "pbm": lambda log: pbm.fit(log, prior=PRIOR),
     "ubm": lambda log: ubm.fit(log, prior=PRIOR),
+    "dbn": lambda log: dbn.fit(log, prior=PRIOR),
 }
 
 
