@@ -125,8 +125,8 @@ def measure() -> str:
             "",
             "Wanted: at least 4 times faster, and a likelihood no more than 0.0002 lower. Ours "
             "includes counting the log, and standard errors of all parameters, which CLAX does "
-            "not have; its time leaves out compilation and reading. Stopped early, the likelihood is "
-            "still above CLAX's. Its batches are those of its "
+            "not have; its time leaves out compilation and reading. Stopped early, ours is "
+            "still the better likelihood. CLAX has the batches of its "
             "examples (4,096 pages, AdamW, at most 50 epochs, stopping after the first one that "
             "gains less than 1e-5 on held-out pages). Held out, ours is fitted with a prior of "
             "one click and one skip for each parameter; without one, results that nobody clicked "
