@@ -26,17 +26,10 @@ from ranklift.simulator.users import Population
 from ranklift.simulator.world import Appeal, World, shown
 
 REPEATS = 40
-QUERIES, DOCUMENTS, SLOTS = 200, 6, 4
+QUERIES, DOCUMENTS, SLOTS = 200, 8, 5
 PAGES, USERS = 20_000, 5_000
 LISTS = np.array(list(permutations(range(DOCUMENTS), SLOTS)))  # of one query
-COMPARED = (
-    "ips",
-    "snips",
-    "independent_ips",
-    "direct",
-    "position_based",
-    "position_based_doubly_robust",
-)
+COMPARED = ("ips", "snips", "independent_ips", "position_based_doubly_robust")
 LENIENT = Demands(effective_units=1, support=0)
 BROWSING: Mapping[str, Browsing] = {"PBM": Pbm(), "DBN": Dbn()}
 

@@ -81,27 +81,37 @@ def prefixes(policy: Policy, shown: Ints) -> Floats:
     A list is cut where the page ends: behind it the value is that of the whole page.
     """
 
-    def compute(policy: Policy, shown: Ints) -> Floats:
-        probability = np.zeros(shown.shape)
-        for index in range(policy.lists.shape[1]):
-            chance = probability_of(policy, index)[:, None]
-            probability += chance * same_prefix(policy, index, shown)
-        return probability
-
-    return once_for_each(policy, shown, compute)
+    # Prefixes by number: of lists, shape (contexts, lists), and of pages, -1 where no list has it.
+    of_lists = np.broadcast_to(np.arange(len(policy.lists))[:, None], policy.lists.shape[:2])
+    of_pages, probability = policy.context, np.zeros(shown.shape)
+    size = max(int(policy.lists.max()), int(shown.max())) + 2  # with NOTHING as 0
+    for rank in range(shown.shape[1]):
+        there, row = np.unique(of_lists * size + policy.lists[:, :, rank] + 1, return_inverse=True)
+        total = np.bincount(row.ravel(), policy.probabilities.ravel())
+        wanted = of_pages * size + shown[:, rank] + 1
+        at = np.minimum(np.searchsorted(there, wanted), len(there) - 1)
+        found = (of_pages >= 0) & (there[at] == wanted)
+        ended = shown[:, rank] == NOTHING
+        whole = probability[:, rank - 1] if rank else np.ones(len(shown))
+        probability[:, rank] = np.where(ended, whole, np.where(found, total[at], 0.0))
+        of_lists, of_pages = row.reshape(of_lists.shape), np.where(found, at, -1)
+    return probability
 
 
 def positions(policy: Policy, shown: Ints) -> Floats:
     """Return the probability that the document shown at a rank stands there; (pages, ranks)."""
 
-    def compute(policy: Policy, shown: Ints) -> Floats:
-        probability = np.zeros(shown.shape)
-        for index in range(policy.lists.shape[1]):
-            same = (policy.lists[policy.context, index] == shown) & (shown != NOTHING)
-            probability += probability_of(policy, index)[:, None] * same
-        return probability
-
-    return once_for_each(policy, shown, compute)
+    probability = np.zeros(shown.shape)
+    contexts = np.arange(len(policy.lists))[:, None]
+    size = max(int(policy.lists.max()), int(shown.max())) + 2  # with NOTHING as 0
+    for rank in range(shown.shape[1]):
+        there, row = np.unique(contexts * size + policy.lists[:, :, rank] + 1, return_inverse=True)
+        total = np.bincount(row.ravel(), policy.probabilities.ravel())
+        wanted = policy.context * size + shown[:, rank] + 1
+        at = np.minimum(np.searchsorted(there, wanted), len(there) - 1)
+        is_shown = (there[at] == wanted) & (shown[:, rank] != NOTHING)
+        probability[:, rank] = np.where(is_shown, total[at], 0.0)
+    return probability
 
 
 def at_documents(policy: Policy, shown: Ints, values_of: Callable[[Ints], Floats]) -> Floats:
@@ -112,18 +122,25 @@ def at_documents(policy: Policy, shown: Ints, values_of: Callable[[Ints], Floats
     as the value, this is the document's expected examination. Lists are cut where the page ends.
     """
 
-    def compute(policy: Policy, shown: Ints) -> Floats:
-        expected = np.zeros(shown.shape)
-        for index in range(policy.lists.shape[1]):
-            values = values_of(policy.lists[:, index]) * policy.probabilities[:, index, None]
-            for rank in range(policy.ranks):
-                # (pages,): what stands at this rank, if the page is as long as that.
-                document = policy.lists[policy.context, index, rank]
-                there = (shown == document[:, None]) & (shown[:, [rank]] != NOTHING)
-                expected += there * values[policy.context, rank][:, None]
-        return expected
-
-    return once_for_each(policy, shown, compute)
+    lists = policy.lists
+    by_list = [values_of(lists[:, index]) for index in range(lists.shape[1])]
+    weights = np.stack(by_list, axis=1) * policy.probabilities[:, :, None]
+    size = max(int(lists.max()), int(shown.max())) + 1
+    keys = np.arange(len(lists))[:, None, None] * size + lists
+    wanted = policy.context[:, None] * size + shown
+    expected = np.zeros(shown.shape)
+    lengths = (shown != NOTHING).sum(axis=1)
+    for length in np.unique(lengths[lengths > 0]):
+        kept = lists[:, :, :length] != NOTHING
+        there, row = np.unique(keys[:, :, :length][kept], return_inverse=True)
+        total = np.bincount(row, weights[:, :, :length][kept])
+        (pages,) = (lengths == length).nonzero()
+        if not len(there):
+            continue
+        at = np.minimum(np.searchsorted(there, wanted[pages]), len(there) - 1)
+        is_shown = (shown[pages] != NOTHING) & (there[at] == wanted[pages])
+        expected[pages] = np.where(is_shown, total[at], 0.0)
+    return expected
 
 
 def once_for_each(policy: Policy, shown: Ints, compute: Callable[[Policy, Ints], Floats]) -> Floats:
