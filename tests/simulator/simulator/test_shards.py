@@ -1,6 +1,7 @@
 """Files of the compact log by user range: shards of one run, wherever they were written."""
 
 import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -132,9 +133,12 @@ def spark_context() -> Iterator[Any]:
         "spark.log.level": "OFF",
         "spark.ui.enabled": "false",
     }
-    session = sql.SparkSession.builder.master("local[2]").config(map=local).getOrCreate()
-    yield session.sparkContext
-    session.stop()
+    with pytest.MonkeyPatch.context() as environment:
+        # Workers are processes of their own, of whichever python3 comes first otherwise.
+        environment.setenv("PYSPARK_PYTHON", sys.executable)
+        session = sql.SparkSession.builder.master("local[2]").config(map=local).getOrCreate()
+        yield session.sparkContext
+        session.stop()
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # of Spark's own sockets
