@@ -30,7 +30,8 @@ QUERIES, DOCUMENTS, SLOTS = 200, 8, 5
 PAGES, USERS = 20_000, 5_000
 LISTS = np.array(list(permutations(range(DOCUMENTS), SLOTS)))  # of one query
 COMPARED = ("ips", "snips", "independent_ips", "position_based_doubly_robust")
-LENIENT = Demands(effective_units=1, support=0)
+LENIENT = Demands(effective_units=0, support=0)
+NOISE = 0.3  # of either ranker's scores: some fifty pages' worth of whole lists then agree
 BROWSING: Mapping[str, Browsing] = {"PBM": Pbm(), "DBN": Dbn()}
 
 
@@ -43,7 +44,8 @@ def measure() -> str:
         f"(log-normal odds, sigma {Population().propensity_sigma:g}); {QUERIES} queries, "
         f"{DOCUMENTS} documents, {SLOTS} slots, attractiveness Beta(1.3, 2.7). The logger is "
         "Plackett-Luce over noisy scores with known propensities, the candidate one list a query "
-        "by other noisy scores; examination is learnt from each log. Clicks per page; errors are "
+        "by other noisy scores, close enough that the whole lists of some fifty pages' worth of "
+        "the log speak of it; examination is learnt from each log. Clicks per page; errors are "
         "relative to the truth, which is in closed form.",
     ]
     for name, browsing in BROWSING.items():
@@ -69,8 +71,8 @@ def _errors(browsing: Browsing) -> tuple[float, Mapping[str, Floats]]:
     rng = np.random.default_rng(1)
     alpha = rng.beta(1.3, 2.7, (QUERIES, DOCUMENTS))
     sigma = rng.uniform(0.1, 0.8, (QUERIES, DOCUMENTS))
-    logged = 0.7 * logit(alpha) + 0.7 * rng.standard_normal(alpha.shape)
-    wanted = logit(alpha) + 0.7 * rng.standard_normal(alpha.shape)
+    logged = logit(alpha) + NOISE * rng.standard_normal(alpha.shape)
+    wanted = logit(alpha) + NOISE * rng.standard_normal(alpha.shape)
     best = np.argsort(-wanted, axis=1)[:, :SLOTS]  # (queries, slots)
     world = _world(browsing, alpha, sigma)
     truth = _truth(browsing, np.take_along_axis(alpha, best, 1), np.take_along_axis(sigma, best, 1))
