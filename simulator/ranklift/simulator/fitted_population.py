@@ -9,12 +9,15 @@ from typing import cast
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.special import expit
 
 from ranklift.simulator.logs.search_log import SearchLog
 from ranklift.simulator.users import Population
 from ranklift.simulator.visits import Sessions
 
 _MONTH = timedelta(days=30)
+_LOG_ODDS = (-7.0, 7.0)
 _ALIKE = 1e3  # the shape of activity where the log tells no difference between users
 
 
@@ -39,9 +42,7 @@ def fit_population(log: SearchLog) -> tuple[Population, Sessions, tuple[Found, .
     if log.has_users:
         visits = log.pages.group_by("user").agg(pl.col("session").n_unique())["session"].to_numpy()
         users, shape = len(visits), _shape(visits)
-    # After the first page: later ones are seen of those only who are patient.
-    sizes = log.pages.group_by("session").len()["len"].to_numpy()
-    goes_on = float(np.clip((sizes > 1).mean(), 0.001, 0.999))
+    goes_on = _goes_on(log.pages.height / sessions)
     same = _same_query(log)
     population = Population(users=users, mean_gap=gap, start=start, span=span)
     reacting = Sessions(
@@ -78,6 +79,22 @@ def fit_population(log: SearchLog) -> tuple[Population, Sessions, tuple[Found, .
             Found("time", f"from {start:%Y-%m-%d} on, {span.days} days", fitted=told),
         ),
     )
+
+
+def _goes_on(mean_pages: float) -> float:
+    """Return the median user's chance of another query, where sessions have `mean_pages`.
+
+    A user who goes on with p has 1 / (1 - p) pages on average; users differ by their patience.
+    """
+    nodes, weights = np.polynomial.hermite_e.hermegauss(32)
+    patience, share = Sessions().patience_sigma * nodes, weights / weights.sum()
+
+    def excess(log_odds: float) -> float:
+        return float((1 + np.exp(log_odds + patience)) @ share) - mean_pages
+
+    if excess(_LOG_ODDS[0]) >= 0:
+        return 0.0
+    return float(expit(brentq(excess, *_LOG_ODDS)))
 
 
 def _shape(visits: NDArray[np.int64]) -> float:

@@ -121,7 +121,7 @@ def test_a_fitted_world_is_like_the_true_one_under_a_ranker_and_another_is_not(
     log: SearchLog,
 ) -> None:
     fitted, order = fit_world(log, page_size=4).world, known_world(Pbm(THETA)).candidates
-    true = simulated_log(replace(known_world(Pbm(THETA)), seed=77), order)
+    true = simulated_log(replace(known_world(Pbm(THETA), users=1_000), seed=77), order)
     assert abs(realism(true, simulated_log(fitted, order)).auc.value - 0.5) < 0.05
     bold = replace(fitted, behaviour=replace(fitted.behaviour, browsing=Pbm((1.0,) * 4)))
     assert realism(true, simulated_log(bold, order)).auc.value > 0.6
