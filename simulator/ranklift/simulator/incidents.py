@@ -44,8 +44,7 @@ def with_bots(log: EventFrames, share: float, pages: int, arm: str = "") -> Even
     nth = pl.DataFrame({"nth": np.arange(1, pages + 1)})
     more = bots.join(nth, how="cross").with_columns(
         impression_id=pl.format("{}-b{}", "impression_id", "nth"),
-        page_time=pl.col("page_time")
-        + pl.duration(milliseconds=pl.col("nth") * _HOUR_MS // pages),
+        page_time=pl.col("page_time") + pl.duration(milliseconds=pl.col("nth") * _HOUR_MS // pages),
     )
     return replace(log, pages=pl.concat([log.pages, more.drop("nth")]))
 
