@@ -111,8 +111,9 @@ def behave(
     """
     seen = Seen(page_keys, users, shown, ranking)
     sample = behaviour.browsing.sample(seen)
-    page, rank = sample.clicked.nonzero()
-    satisfied = sample.satisfied[page, rank]
+    (at,) = sample.clicked.ravel().nonzero()  # in one dimension: several times as fast as in two
+    page, rank = np.divmod(at, sample.clicked.shape[1])
+    satisfied = sample.satisfied.ravel().take(at)
     clicked_keys = extend(page_keys[page], shown.document[rank, ranking[page]])
     u = uniform(extend(clicked_keys, Purpose.DWELL))
     shift = users.log_dwell[page]
@@ -122,11 +123,12 @@ def behave(
         first = np.ones(len(page), dtype=bool)
         first[1:] = page[1:] != page[:-1]
         shift = shift + behaviour.dwell_shifts.first_click * first
-    seconds = np.where(
-        satisfied,
-        behaviour.satisfied_dwell.quantile(u, shift),
-        behaviour.unsatisfied_dwell.quantile(u, shift),
-    )
+    seconds = np.empty(len(page))
+    for law, clicks in (
+        (behaviour.satisfied_dwell, satisfied.nonzero()[0]),
+        (behaviour.unsatisfied_dwell, (~satisfied).nonzero()[0]),
+    ):
+        seconds[clicks] = law.quantile(u.take(clicks), shift.take(clicks))
     capped = np.minimum(seconds, behaviour.dwell_cap_seconds)
     if users.depth is not None:
         # To a click model what is further down is not there; some look at it all the same.

@@ -210,8 +210,8 @@ def _cut_short(world: World, censoring: Censoring, log: CompactLog) -> pl.DataFr
 def _tables(script: Script, played: Played) -> CompactLog:
     pages, actions = played.pages, played.actions
     page_id = page_ids(pages)
-    arm = pl.Series(played.column // len(script.world.query_ids))
     columns = script.document.shape[1]
+    arm = pl.Series(played.column // (columns // len(script.arms)))
     at = actions.rank * columns
     at += played.column.take(actions.page)
     return CompactLog(

@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 from ranklift.clicks.dbn import Dbn
+from ranklift.clicks.pbm import Pbm
 from ranklift.simulator.behaviour import Behaviour
 from ranklift.simulator.compact import compact_log, script
 from ranklift.simulator.paired import MEASURES, PairedUsers, live_twice, paired_lifts
@@ -93,6 +94,15 @@ def test_a_ranker_has_no_lift_over_itself(planned: World, reacting: World, react
         assert lift.relative_lift == 0
         assert lift.standard_error == 0
         assert lift.interval() == (0, 0)
+
+
+def test_what_is_looked_at_in_both_lives_is_liked_alike_wherever_it_stands(
+    planned: World, ideal: Rankings
+) -> None:
+    everything = Behaviour(Pbm((1.0,) * 16), page_size=16)
+    users = live_twice(replace(planned, behaviour=everything), planned.candidates, ideal, 0, 300)
+    assert users.control[:, MEASURES.index("clicks")].sum() > 300
+    np.testing.assert_array_equal(users.control, users.arm)
 
 
 def test_users_who_are_pleased_come_back(reacting: World, ideal: Rankings) -> None:
