@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from ranklift.cli import command
+from ranklift.cli.demo.traffic import who_just_searched
 from ranklift.simulator.world_file import load_world
 from ranklift.v1.errors import AlreadyExists, InvalidRequest
 
@@ -73,3 +75,13 @@ def test_a_model_that_is_not_known_is_named(log: Path, tmp_path: Path) -> None:
             ["simulator", "fit", str(log), "--out", str(tmp_path / "w"), "--model", "gut"],
             catch_exceptions=False,
         )
+
+
+def test_a_replayed_world_of_a_log_has_just_ended(log: Path, tmp_path: Path) -> None:
+    RUNNER.invoke(command(), ["simulator", "fit", str(log), "--out", str(tmp_path / "world")])
+    world = load_world(tmp_path / "world")
+    recent = who_just_searched(world, users=30)
+    ended = recent.population.start + recent.population.span
+    assert timedelta(0) < datetime.now(UTC) - ended < timedelta(days=2)
+    assert recent.population.users == 30
+    assert recent.appeals == world.appeals

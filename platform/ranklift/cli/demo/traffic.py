@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -67,6 +67,13 @@ def world_of(
         behaviour_of(ground),
         sessions=_sessions(pages_per_user) if react else None,
     )
+
+
+def who_just_searched(world: World, *, users: int) -> World:
+    """Return a world of so many users whose time ended this morning, however long it is."""
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    start = today - MARGIN - world.population.span
+    return replace(world, population=replace(world.population, users=users, start=start))
 
 
 def _sessions(pages_per_user: float) -> Sessions:

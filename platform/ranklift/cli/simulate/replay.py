@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -23,7 +24,10 @@ class ReplayFormat(StrEnum):
 def replay_world(
     collection: Annotated[
         Path | None,
-        typer.Option(help="A judged collection in BEIR layout; a made-up world when not given."),
+        typer.Option(
+            help="A judged collection in BEIR layout, or a world of `ranklift simulator fit`; a "
+            "made-up world when not given."
+        ),
     ] = None,
     server: Annotated[str, typer.Option(help="The gateway's address.")] = "127.0.0.1:7400",
     users: Annotated[int, typer.Option(min=1, help="How many users search.")] = 500,
@@ -81,7 +85,7 @@ def replay_world(
     Example: `ranklift simulate replay --users 5000 --rate 200 --burst 5 --save-schedule load`
     """
     from ranklift.cli.collections import judged_ground, synthetic_ground
-    from ranklift.cli.demo.traffic import world_of
+    from ranklift.cli.demo.traffic import who_just_searched, world_of
     from ranklift.cli.protection import credentials_of
     from ranklift.cli.simulate.replay_output import as_json, to_table
     from ranklift.cli.simulate.wished_schedule import WishedSchedule
@@ -89,12 +93,18 @@ def replay_world(
     from ranklift.simulator.replay import ReplayResult, replay, replay_on_schedule
     from ranklift.simulator.schedule import save_schedule as write_schedule
     from ranklift.simulator.synthetic import QUICK
+    from ranklift.simulator.world_file import is_world, load_world
 
     wished = WishedSchedule(rate, burst, day, speed, log, schedule, save_schedule, concurrency)
-    ground = judged_ground(collection, depth) if collection else synthetic_ground(QUICK, seed)
-    world = world_of(
-        name, ground, users=users, pages_per_user=pages_per_user, seed=seed, react=react
-    )
+    if collection and is_world(collection):
+        world = who_just_searched(
+            replace(load_world(collection), name=name, seed=seed), users=users
+        )
+    else:
+        ground = judged_ground(collection, depth) if collection else synthetic_ground(QUICK, seed)
+        world = world_of(
+            name, ground, users=users, pages_per_user=pages_per_user, seed=seed, react=react
+        )
     times = wished.of(world, seed)
     if save_schedule is not None and times is not None:
         write_schedule(times, save_schedule)
