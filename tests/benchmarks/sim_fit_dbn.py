@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[2]
 CLAX = Path(
     os.environ.get("RANKLIFT_CLAX_PYTHON", ROOT / "build" / "peers" / "clax" / "bin" / "python")
 )
-PEER = Path(__file__).parent / "peers" / "clax_dbn.py"
+PEER = Path(__file__).parent / "peers" / "clax_fit.py"
 PAGES, HELD, QUERIES, CANDIDATES, RANKS, RANKINGS = 100_000, 10_000, 1_000, 12, 10, 4
 RATES = {0.003: "its README", 0.01: "its experiments"}
 REPEATS = 5
@@ -85,7 +85,7 @@ def measure() -> str:
             stopped = dbn.fit(train, max_iterations=STOPPED)
             short.append(time.perf_counter() - started)
             for rate, runs in theirs.items():
-                command = [str(CLAX), str(PEER), str(path), str(rate)]
+                command = [str(CLAX), str(PEER), "DynamicBayesianNetwork", str(path), str(rate)]
                 done = subprocess.run(command, capture_output=True, check=True, text=True)
                 runs.append(json.loads(done.stdout))
     shrunk = dbn.fit(train, prior=PRIOR)
@@ -98,8 +98,8 @@ def measure() -> str:
         f"{stopped.score(train).log_likelihood:.5f} | | | |",
     ]
     for rate, runs in theirs.items():
-        seconds, cpu = ([run[key] for run in runs] for key in ("seconds", "cpu_seconds"))
-        best = max(run["train"] for run in runs)
+        seconds, cpu = ([run[key] for run in runs] for key in ("seconds", "processor"))
+        best = max(run["log_likelihood"] for run in runs)
         times = median(seconds) / median(ours), median(cpu) / median(our_cpu)
         rows.append(
             f"| CLAX, rate {rate:g} ({RATES[rate]}) | {_spread(seconds)} | {_spread(cpu)} "

@@ -2,8 +2,8 @@
 
 Pure functions over numpy arrays, shared by the simulator (which samples
 clicks), by retraining (which removes position bias from them) and by whoever
-estimates off-policy. Every model has the same three verbs: `fit` additive
-counts, `sample` with keyed randomness and the latent variables returned,
-`score` a log. `keys` is the randomness, `counts` the log, and each model one
-file.
+estimates off-policy. `model` is the contract, the same three verbs for every
+model: `fit` a log, `sample` with keyed randomness and the latent variables
+returned, `score` a log. Each model is one file; `keys` is the randomness, `log`
+what was shown and clicked, `counts` its additive sums.
 """

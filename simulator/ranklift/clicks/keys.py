@@ -60,7 +60,6 @@ class Purpose(IntEnum):
     BOT = 33
     SEASON = 34
     DRIFT = 35
-    NOVELTY = 36
     LOSE = 40  # an event that never reaches the log
     DELAY = 41
     BURST = 42

@@ -1,6 +1,7 @@
-"""What goes wrong with a log, or with whoever fills it: pure functions on the event frames.
+"""Whole users and pages that a log should not have, or should: pure functions on the event frames.
 
-Whether an event is hit is a hash of its page, as everything in a world is keyed.
+Single events that are lost, late or sent twice are in `disturb`. Whether something is hit is a hash
+of its id, as everything in a world is keyed.
 """
 
 from __future__ import annotations
@@ -17,12 +18,6 @@ from ranklift.clicks.keys import Purpose, extend, hash_ids, uniform
 from ranklift.simulator.frames import EventFrames
 
 _HOUR_MS = 3_600_000
-
-
-def without_dwells(log: EventFrames, share: float, arm: str = "") -> EventFrames:
-    """Return a log that lost all dwells of a share of the pages of an arm, or of all arms."""
-    lost = _pages_hit(log, share, arm, Purpose.LOSE)
-    return replace(log, dwells=log.dwells.join(lost, on="impression_id", how="anti"))
 
 
 def without_users(log: EventFrames, share: float, arm: str = "") -> EventFrames:
@@ -74,11 +69,6 @@ def _of_arm(pages: pl.DataFrame, arm: str) -> pl.DataFrame:
         return pages
     arms = pl.col("assignments").list.eval(pl.element().struct.field("arm"))
     return pages.filter(arms.list.contains(arm))
-
-
-def _pages_hit(log: EventFrames, share: float, arm: str, purpose: Purpose) -> pl.DataFrame:
-    here = _of_arm(log.pages, arm).select("impression_id")
-    return here.filter(_hit(here["impression_id"].to_list(), share, purpose))
 
 
 def _hit(identifiers: Sequence[str], share: float, purpose: Purpose) -> pl.Series:

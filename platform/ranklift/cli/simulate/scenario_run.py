@@ -13,9 +13,10 @@ from ranklift.cli.reporting import arms_of
 from ranklift.cli.simulate.scenario_file import Happens, Scenario
 from ranklift.cli.simulate.scenario_judge import Outcome
 from ranklift.lift.experiment import lift_report
+from ranklift.simulator.disturb import Loss, lose
 from ranklift.simulator.effects import Effect
 from ranklift.simulator.frames import EventFrames
-from ranklift.simulator.incidents import with_bots, with_holiday, without_dwells, without_users
+from ranklift.simulator.incidents import with_bots, with_holiday, without_users
 from ranklift.simulator.synthetic import SyntheticSize
 from ranklift.simulator.users import Population
 from ranklift.simulator.vectorised import Assignment, SimulatedRanker, simulate_experiment
@@ -93,16 +94,17 @@ def run_at_once(scenario: Scenario) -> Outcome:
         )
         for arm in ARMS
     }
-    log = _disturbed(simulate_experiment(world, rankers, assignment), happens)
+    log = _disturbed(simulate_experiment(world, rankers, assignment), happens, world.seed)
     frames = _Log(log.pages.lazy(), log.clicks.lazy(), log.dwells.lazy())
     end = world.population.start + world.population.span + timedelta(days=1)
     return Outcome(lift_report(registered, frames, now=end, recompute=arms_of(experiment)))
 
 
-def _disturbed(log: EventFrames, happens: Happens) -> EventFrames:
+def _disturbed(log: EventFrames, happens: Happens, seed: int) -> EventFrames:
     match happens.kind:
         case "lost_dwells":
-            return without_dwells(log, happens.share, happens.arm)
+            loss = Loss(dwells=happens.share, arms=frozenset({happens.arm} if happens.arm else ()))
+            return lose(log, loss, seed)
         case "lost_users":
             return without_users(log, happens.share, happens.arm)
         case "bots":

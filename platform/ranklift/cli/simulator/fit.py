@@ -14,8 +14,8 @@ from ranklift.cli.simulator.choices import chosen
 def fit(
     log: Annotated[Path, typer.Argument(help="A log: a file or folder of a format it knows.")],
     to: Annotated[Path, typer.Option("--out", help="The folder to make of the world.")],
-    style: Annotated[
-        str, typer.Option("--format", help="ranklift, ubi, tiangong or yandex; else found out.")
+    log_format: Annotated[
+        str, typer.Option(help="ranklift, ubi, tiangong or yandex; found out if not given.")
     ] = "",
     model: Annotated[str, typer.Option(help="How users browse: pbm, ubm, dbn or sdbn.")] = "pbm",
     name: Annotated[str, typer.Option(help="Begins the ids of the simulated users.")] = "fitted",
@@ -43,7 +43,7 @@ def fit(
     from ranklift.simulator.world_file import refuse_taken, save_world
 
     refuse_taken(to)
-    of_format = chosen("format", style, LogFormat) if style else None
+    of_format = chosen("log_format", log_format, LogFormat) if log_format else None
     of_model = chosen("model", model, Model)
     texts = load_beir(collection) if collection else None
     step(f"reading {log}")

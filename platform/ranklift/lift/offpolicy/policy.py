@@ -80,37 +80,29 @@ def prefixes(policy: Policy, shown: Ints) -> Floats:
 
     A list is cut where the page ends: behind it the value is that of the whole page.
     """
-
     # Prefixes by number: of lists, shape (contexts, lists), and of pages, -1 where no list has it.
     of_lists = np.broadcast_to(np.arange(len(policy.lists))[:, None], policy.lists.shape[:2])
     of_pages, probability = policy.context, np.zeros(shown.shape)
-    size = max(int(policy.lists.max()), int(shown.max())) + 2  # with NOTHING as 0
+    size = _documents(policy, shown)
     for rank in range(shown.shape[1]):
-        there, row = np.unique(of_lists * size + policy.lists[:, :, rank] + 1, return_inverse=True)
-        total = np.bincount(row.ravel(), policy.probabilities.ravel())
-        wanted = of_pages * size + shown[:, rank] + 1
-        at = np.minimum(np.searchsorted(there, wanted), len(there) - 1)
-        found = (of_pages >= 0) & (there[at] == wanted)
+        sums = _Sums.of(of_lists * size + policy.lists[:, :, rank] - NOTHING, policy.probabilities)
+        at = sums.at(of_pages * size + shown[:, rank] - NOTHING)
+        at[of_pages < 0] = -1
         ended = shown[:, rank] == NOTHING
         whole = probability[:, rank - 1] if rank else np.ones(len(shown))
-        probability[:, rank] = np.where(ended, whole, np.where(found, total[at], 0.0))
-        of_lists, of_pages = row.reshape(of_lists.shape), np.where(found, at, -1)
+        probability[:, rank] = np.where(ended, whole, sums.value(at))
+        of_lists, of_pages = sums.of_rows, at
     return probability
 
 
 def positions(policy: Policy, shown: Ints) -> Floats:
     """Return the probability that the document shown at a rank stands there; (pages, ranks)."""
-
     probability = np.zeros(shown.shape)
-    contexts = np.arange(len(policy.lists))[:, None]
-    size = max(int(policy.lists.max()), int(shown.max())) + 2  # with NOTHING as 0
+    contexts, size = np.arange(len(policy.lists))[:, None], _documents(policy, shown)
     for rank in range(shown.shape[1]):
-        there, row = np.unique(contexts * size + policy.lists[:, :, rank] + 1, return_inverse=True)
-        total = np.bincount(row.ravel(), policy.probabilities.ravel())
-        wanted = policy.context * size + shown[:, rank] + 1
-        at = np.minimum(np.searchsorted(there, wanted), len(there) - 1)
-        is_shown = (there[at] == wanted) & (shown[:, rank] != NOTHING)
-        probability[:, rank] = np.where(is_shown, total[at], 0.0)
+        sums = _Sums.of(contexts * size + policy.lists[:, :, rank] - NOTHING, policy.probabilities)
+        found = sums.value(sums.at(policy.context * size + shown[:, rank] - NOTHING))
+        probability[:, rank] = np.where(shown[:, rank] != NOTHING, found, 0.0)
     return probability
 
 
@@ -121,26 +113,50 @@ def at_documents(policy: Policy, shown: Ints, values_of: Callable[[Ints], Floats
     value of the rank where the policy puts it, and 0 where it does not show it: with examination
     as the value, this is the document's expected examination. Lists are cut where the page ends.
     """
-
-    lists = policy.lists
+    lists, size = policy.lists, _documents(policy, shown)
     by_list = [values_of(lists[:, index]) for index in range(lists.shape[1])]
     weights = np.stack(by_list, axis=1) * policy.probabilities[:, :, None]
-    size = max(int(lists.max()), int(shown.max())) + 1
-    keys = np.arange(len(lists))[:, None, None] * size + lists
-    wanted = policy.context[:, None] * size + shown
+    keys = np.arange(len(lists))[:, None, None] * size + lists - NOTHING
+    wanted = policy.context[:, None] * size + shown - NOTHING
     expected = np.zeros(shown.shape)
     lengths = (shown != NOTHING).sum(axis=1)
-    for length in np.unique(lengths[lengths > 0]):
-        kept = lists[:, :, :length] != NOTHING
-        there, row = np.unique(keys[:, :, :length][kept], return_inverse=True)
-        total = np.bincount(row, weights[:, :, :length][kept])
+    for length in np.unique(lengths):
         (pages,) = (lengths == length).nonzero()
-        if not len(there):
-            continue
-        at = np.minimum(np.searchsorted(there, wanted[pages]), len(there) - 1)
-        is_shown = (shown[pages] != NOTHING) & (there[at] == wanted[pages])
-        expected[pages] = np.where(is_shown, total[at], 0.0)
+        sums = _Sums.of(keys[:, :, :length], weights[:, :, :length])
+        expected[pages] = np.where(shown[pages] != NOTHING, sums.value(sums.at(wanted[pages])), 0.0)
     return expected
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Sums:
+    """Sums of values by key. A policy of thousands of lists is summed once and then looked up:
+    to hold every page against every list takes a hundred times as long."""
+
+    keys: Ints  # distinct and ascending
+    sums: Floats
+    of_rows: Ints  # the place in `keys` of each key that was given, in its shape
+
+    @classmethod
+    def of(cls, keys: Ints, values: Floats) -> _Sums:
+        distinct, place = np.unique(keys, return_inverse=True)
+        sums = np.bincount(place.ravel(), values.ravel(), len(distinct)).astype(np.float64)
+        return cls(distinct, sums, place.reshape(keys.shape))
+
+    def at(self, keys: Ints) -> Ints:
+        """Return the place of each key, -1 where there is none."""
+        if not len(self.keys):
+            return np.full(keys.shape, -1)
+        place = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        return np.where(self.keys[place] == keys, place, -1)
+
+    def value(self, place: Ints) -> Floats:
+        """Return the sum at each place, 0 at -1."""
+        return np.append(self.sums, 0.0)[place]
+
+
+def _documents(policy: Policy, shown: Ints) -> int:
+    """Return how many numbers pairs and NOTHING take, from 0 once NOTHING is taken off."""
+    return max(int(policy.lists.max()), int(shown.max())) - NOTHING + 1
 
 
 def once_for_each(policy: Policy, shown: Ints, compute: Callable[[Policy, Ints], Floats]) -> Floats:
