@@ -77,11 +77,12 @@ def measure() -> str:
             "# Fitting PBM and UBM: EM on counts",
             "",
             f"Simulated by the default UBM: {QUERIES} queries, popular ones more often, {RANKS} of "
-            f"{DOCUMENTS} documents a page in orders that vary. {ITERATIONS} iterations. Seconds on "
-            "the clock, and how many times less we take there and of the processors' time, in which "
-            "an idle thread of the linear algebra counts while it spins. Ours, counting and "
-            f"standard errors included, is the median of {ROUNDS} fits (smallest to largest). CLAX's "
-            "is without compilation. Log-likelihood of the log that is fitted, in nats per result.",
+            f"{DOCUMENTS} documents a page in orders that vary. {ITERATIONS} iterations. Seconds "
+            "on the clock, and how many times less we take there and of the processors' time, in "
+            "which an idle thread of the linear algebra counts while it spins. Ours, counting and "
+            f"standard errors included, is the median of {ROUNDS} fits (smallest to largest). "
+            "CLAX's is without compilation. Log-likelihood of the log that is fitted, in nats per "
+            "result.",
             "",
             "| model | peer | pages | peer, s | ours, s | times | of the processors' time "
             "| peer's LL | ours | difference |",
