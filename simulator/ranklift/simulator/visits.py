@@ -7,7 +7,7 @@ In a world with `Sessions` it depends on what the page before did to the user:
     the query       = the same again, or one near it, or any
     the next visit  = after a log-normal gap * exp(-return_effect * [last page satisfied])
 
-Without them the pages are planned beforehand (`users.pages_of`), and the next one is simply next.
+Without them the pages are planned beforehand (`users.pages_of_users`): the next one is next.
 Either way a row of the answer depends on one row of the question: it is the same alone, in any
 batch and in any process.
 """

@@ -15,8 +15,9 @@ from ranklift.clicks.keys import hash_id, hash_ids
 from ranklift.clicks.results import Floats
 from ranklift.simulator.behaviour import Actions, Behaviour, of_grade
 from ranklift.simulator.collections import Collection
+from ranklift.simulator.queries import query_law
 from ranklift.simulator.shown import Shown
-from ranklift.simulator.users import Pages, Population, Users, query_law, users_at
+from ranklift.simulator.users import Pages, Population, Users, users_at
 from ranklift.simulator.visits import Course, Planned, Reacting, Sessions, near_queries
 from ranklift.v1.errors import InvalidRequest, Violation
 

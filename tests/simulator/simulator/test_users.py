@@ -8,11 +8,18 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ranklift.simulator.users import Population, activity_of, pages_of, users_of
+from ranklift.simulator.queries import query_law
+from ranklift.simulator.users import Pages, Population, activity_of, pages_of_users, users_of
 from ranklift.v1.errors import InvalidRequest
 
 MANY = Population(users=40_000, pages_per_user=3.0)
 QUERIES = tuple(f"q{n}" for n in range(50))
+
+
+def pages_of(population: Population, query_ids: tuple[str, ...], seed: int) -> Pages:
+    """Every page that the population asks for."""
+    law = query_law(population, query_ids, seed)
+    return pages_of_users(population, law, seed, np.arange(population.users))
 
 
 def test_pages_per_user_are_one_plus_gamma_poisson() -> None:
