@@ -11,12 +11,27 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from ranklift.rankers.base import RankingList
-from ranklift.rankers.encoding import Batch, Pair, PairEncoder, pad
+from ranklift.rankers.encoding import Pair, PairEncoder, chunks, pad
 from ranklift.rankers.engines.reference import pair_scores
 from ranklift.v1.errors import InvalidRequest, Violation
 
 # So many batches are sorted by length together: short enough to stay random.
 WINDOW = 8
+# So many padded tokens go through the model at once. Fewer pad less and keep what is
+# computed in a processor's cache; a GPU wants more to do.
+CHUNK_TOKENS, CHUNK_TOKENS_ON_GPU = 2_048, 16_384
+
+
+def shuffled(count: int, batch: int, steps: int, *, seed: int) -> list[list[int]]:
+    """Return for each step `batch` positions of `count` examples, in random order.
+
+    Every example comes once before any comes again.
+    """
+    rng = np.random.default_rng(seed)
+    stream: list[int] = []
+    while len(stream) < steps * batch:
+        stream += rng.permutation(count).tolist()
+    return [stream[step * batch : (step + 1) * batch] for step in range(steps)]
 
 
 def length_buckets(
@@ -27,16 +42,13 @@ def length_buckets(
     Every example comes once before any comes again. Lengths are alike within a
     batch, the order of the batches is random.
     """
-    rng = np.random.default_rng(seed)
     batch = min(batch, len(lengths))
+    windows = -(-steps // WINDOW)
+    rng = np.random.default_rng([seed, 1])
     found: list[list[int]] = []
-    stream: list[int] = []
-    while len(found) < steps:
-        while len(stream) < WINDOW * batch:
-            stream += rng.permutation(len(lengths)).tolist()
-        window = sorted(stream[: WINDOW * batch], key=lambda i: lengths[i])
-        del stream[: WINDOW * batch]
-        found += [window[i * batch : (i + 1) * batch] for i in rng.permutation(WINDOW)]
+    for window in shuffled(len(lengths), WINDOW * batch, windows, seed=seed):
+        ordered = sorted(window, key=lambda i: lengths[i])
+        found += [ordered[i * batch : (i + 1) * batch] for i in rng.permutation(WINDOW)]
     return found[:steps]
 
 
@@ -61,7 +73,7 @@ class ListBatch:
     so on, without gaps. Without grades all of them are 0.
     """
 
-    pairs: Batch
+    pairs: tuple[Pair, ...]
     targets: Tensor
     grades: Tensor
     mask: Tensor
@@ -116,14 +128,25 @@ def collate_lists(lists: Sequence[EncodedList]) -> ListBatch:
         targets[row, :count] = torch.tensor(ranking.targets)
         grades[row, :count] = torch.tensor(ranking.grades or (0.0,) * count)
         mask[row, :count] = True
-    pairs = pad([pair for ranking in lists for pair in ranking.pairs])
+    pairs = tuple(pair for ranking in lists for pair in ranking.pairs)
     return ListBatch(pairs, targets, grades, mask)
 
 
 def list_scores(
     model: PreTrainedModel, kind: str, batch: ListBatch
 ) -> Tensor:  # (queries, list), 0 where masked
-    """Return the model's logits of a batch."""
-    flat = pair_scores(model, kind, batch.pairs)
-    mask = batch.mask.to(flat.device)
-    return torch.zeros(mask.shape, device=flat.device).masked_scatter(mask, flat)
+    """Return the model's logits of a batch, in fp32.
+
+    Pairs of like length go through the model together, whichever list they are
+    of: the documents of one query are long and short, and padding them all to
+    the longest would be most of the work.
+    """
+    budget = CHUNK_TOKENS if model.device.type == "cpu" else CHUNK_TOKENS_ON_GPU
+    parts = chunks([pair.tokens for pair in batch.pairs], budget)
+    scores = torch.cat(
+        [pair_scores(model, kind, pad([batch.pairs[i] for i in part])) for part in parts]
+    )
+    places = torch.tensor([i for part in parts for i in part], device=scores.device)
+    flat = torch.zeros_like(scores).index_put((places,), scores)
+    mask = batch.mask.to(scores.device)
+    return torch.zeros(mask.shape, device=scores.device).masked_scatter(mask, flat)

@@ -4,7 +4,7 @@
 
 The query is a prompt and is not predicted (DisRanker, arXiv 2411.04539, stage
 1). A small model does not learn from a rank loss alone which words mean the
-same; from clicked documents it does.
+same; from clicked documents it does. Texts are packed into rows, see `packing`.
 """
 
 from __future__ import annotations
@@ -14,34 +14,39 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from ranklift.rankers.artefacts import (
-    Lineage,
-    Manifest,
-    lists_digest,
-    new_artefact,
-    refuse_existing,
-)
-from ranklift.rankers.backbones import save
+from ranklift.rankers.artefacts import Lineage, Manifest, lists_digest, refuse_existing
 from ranklift.rankers.base import ClickedText, RankingList
-from ranklift.rankers.encoding import Pair, PairEncoder, pad
-from ranklift.rankers.training.batches import length_buckets
+from ranklift.rankers.encoding import Pair, PairEncoder
+from ranklift.rankers.training.adapters import adapters
+from ranklift.rankers.training.batches import shuffled
+from ranklift.rankers.training.card import Learnt
 from ranklift.rankers.training.loop import Progress, Trained, no_progress, train
+from ranklift.rankers.training.packing import pack
+from ranklift.rankers.training.stage import checkpoints_of, leave, steps_of
 from ranklift.v1.errors import InvalidRequest
 
 
 @dataclass(frozen=True, slots=True)
 class CptOptions:
-    """How long and how fast; `batch` counts clicked documents."""
+    """How long and how fast; `batch` counts clicked documents.
+
+    `bf16` computes products in bf16, `accumulation` parts make up a batch,
+    `lora_rank` 1 or more trains adapters of that rank instead of all weights.
+    """
 
     steps: int = 400
     batch: int = 64
     learning_rate: float = 5e-3
     max_tokens: int = 64
     seed: int = 0
+    bf16: bool = False
+    accumulation: int = 1
+    lora_rank: int = 0
 
 
 def pretrain(
@@ -53,14 +58,18 @@ def pretrain(
     *,
     parents: tuple[str, ...] = (),
     progress: Progress = no_progress,
+    checkpoints: Path | None = None,
+    sharded: bool = False,
 ) -> Trained:
     """Train a causal language model on clicked documents and write it to `folder`.
 
     `model` is changed in place; `parents` are the digests of what it came from.
+    With a folder for `checkpoints` an interrupted run goes on when it is called
+    again. `sharded` spreads the model over the processes that torchrun started.
 
     Raises:
         AlreadyExists: `folder` is there already.
-        InvalidRequest: there are no clicks.
+        InvalidRequest: there are no clicks, or the checkpoints are of other work.
         TrainingFailed: the loss is not finite.
     """
     refuse_existing(folder)
@@ -68,39 +77,48 @@ def pretrain(
         raise InvalidRequest.of("clicks", "there is nothing to learn from; give at least one click")
     encoder = PairEncoder(tokenizer, "decoder", options.max_tokens)
     pairs = [encoder.encode(click.query, [click.document]).pairs[0] for click in clicks]
-    steps = length_buckets(
-        [len(pair.ids) for pair in pairs], options.batch, options.steps, seed=options.seed
-    )
-    trained = train(
-        model,
-        [[pairs[i] for i in step] for step in steps],
-        document_loss,
-        learning_rate=options.learning_rate,
-        seed=options.seed,
-        progress=progress,
-    )
     learnt = [RankingList(click.query, (click.document,), (1.0,)) for click in clicks]
-    manifest = Manifest(
-        "causal_lm",
-        "fp32",
-        options.max_tokens,
-        Lineage("cpt", parents, lists_digest(learnt), asdict(options)),
+    lineage = Lineage("cpt", parents, lists_digest(learnt), asdict(options))
+    batch = min(options.batch, len(pairs))
+    steps = shuffled(len(pairs), batch, options.steps, seed=options.seed)
+    with adapters(model, options.lora_rank, seed=options.seed):
+        trained = train(
+            model,
+            [[pairs[i] for i in step] for step in steps],
+            document_loss,
+            steps_of(options, sharded=sharded),
+            progress=progress,
+            checkpoints=checkpoints_of(checkpoints, lineage),
+        )
+    manifest = Manifest("causal_lm", "fp32", options.max_tokens, lineage)
+    leave(
+        folder, manifest, model, tokenizer, Learnt(len(clicks), len(clicks)), trained, checkpoints
     )
-    with new_artefact(folder, manifest) as temporary:
-        save(model, tokenizer, temporary)
     return trained
 
 
 def document_loss(model: PreTrainedModel, pairs: Sequence[Pair]) -> Tensor:
     """Return the mean negative log-likelihood of the documents' tokens and the closing one."""
-    batch = pad(pairs)
-    ids, mask = batch.input_ids.to(model.device), batch.attention_mask.to(model.device)
+    packed = pack(pairs)
+    ids = packed.input_ids.to(model.device)
     hidden: Tensor = model.base_model(
-        input_ids=ids, attention_mask=mask, use_cache=False
+        input_ids=ids,
+        attention_mask=_mask(model, packed.attention.to(model.device)),
+        position_ids=packed.position_ids.to(model.device),
+        use_cache=False,
     ).last_hidden_state
     # Position i predicts token i + 1. Only the document's tokens go through the
     # output layer: it is the widest of a small model.
-    document = batch.token_type_ids[:, 1:].bool().to(model.device)
+    document = packed.targets[:, 1:].to(model.device)
     output: Any = model.get_output_embeddings()  # type: ignore[no-untyped-call]
     logits: Tensor = output(hidden[:, :-1][document])
     return functional.cross_entropy(logits.float(), ids[:, 1:][document])
+
+
+def _mask(model: PreTrainedModel, attention: Tensor) -> Tensor:
+    """Return `attention` as the model's own attention takes it: booleans, or what is added."""
+    if model.config._attn_implementation == "sdpa":
+        return attention
+    return (
+        torch.zeros(attention.shape).masked_fill(~attention.cpu(), float("-inf")).to(model.device)
+    )

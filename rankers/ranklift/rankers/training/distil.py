@@ -25,7 +25,6 @@ from ranklift.rankers.artefacts import (
     Manifest,
     digest_of,
     lists_digest,
-    new_artefact,
     read_manifest,
     refuse_existing,
 )
@@ -35,7 +34,6 @@ from ranklift.rankers.backbones import (
     load_scorer,
     new_encoder,
     reduced_embeddings,
-    save,
     word_embeddings,
 )
 from ranklift.rankers.base import RankingList
@@ -49,7 +47,10 @@ from ranklift.rankers.training.batches import (
     length_buckets,
     list_scores,
 )
-from ranklift.rankers.training.loop import Progress, Trained, no_progress, refuse_collapse, train
+from ranklift.rankers.training.card import Learnt
+from ranklift.rankers.training.health import refuse_collapse
+from ranklift.rankers.training.loop import Progress, Trained, no_progress, train
+from ranklift.rankers.training.stage import checkpoints_of, leave, steps_of
 from ranklift.v1.errors import InvalidRequest
 
 
@@ -85,7 +86,10 @@ Start: TypeAlias = FromScratch | FromArtefact | FromPretrained
 
 @dataclass(frozen=True, slots=True)
 class DistilOptions:
-    """How long, how fast and by which loss; `batch` counts lists, `alpha` is in [0, 1]."""
+    """How long, how fast and by which loss; `batch` counts lists, `alpha` is in [0, 1].
+
+    `bf16` and `accumulation` are as in `CptOptions`.
+    """
 
     steps: int = 400
     batch: int = 16
@@ -94,6 +98,8 @@ class DistilOptions:
     alpha: float = 0.5
     gamma: float = 0.0
     seed: int = 0
+    bf16: bool = False
+    accumulation: int = 1
 
 
 def distil(
@@ -105,11 +111,13 @@ def distil(
     teacher: str = "",
     grades: Sequence[Sequence[float]] | None = None,
     progress: Progress = no_progress,
+    checkpoints: Path | None = None,
 ) -> Trained:
     """Train a student on lists whose targets are the teacher's scores, and write it to `folder`.
 
     `teacher` is the digest of the teacher's artefact. `grades`, one for each
     document of each list, are needed when `gamma` is not 0 and only then read.
+    `checkpoints` is as in `pretrain`.
 
     Raises:
         AlreadyExists: `folder` is there already.
@@ -140,25 +148,24 @@ def distil(
             loss = loss + options.gamma * margin_ranking(scores, graded, mask)
         return loss
 
-    trained = train(
-        model,
-        [[encoded[i] for i in step] for step in steps],
-        loss_of,
-        learning_rate=options.learning_rate,
-        seed=options.seed,
-        progress=progress,
-    )
-    refuse_collapse(model, "encoder", encoded[: options.batch])
     lineage = Lineage(
         "distil",
         tuple(digest for digest in (teacher, parent) if digest),
         lists_digest(lists),
         asdict(options) | {"teacher_mean": mean, "teacher_deviation": deviation},
     )
-    with new_artefact(
-        folder, Manifest("encoder", "fp32", options.max_tokens, lineage)
-    ) as temporary:
-        save(model, tokenizer, temporary)
+    trained = train(
+        model,
+        [[encoded[i] for i in step] for step in steps],
+        loss_of,
+        steps_of(options),
+        progress=progress,
+        checkpoints=checkpoints_of(checkpoints, lineage),
+    )
+    refuse_collapse(model, "encoder", encoded[: options.batch])
+    learnt = Learnt(len(encoded), sum(len(each.pairs) for each in encoded))
+    manifest = Manifest("encoder", "fp32", options.max_tokens, lineage)
+    leave(folder, manifest, model, tokenizer, learnt, trained, checkpoints)
     return trained
 
 

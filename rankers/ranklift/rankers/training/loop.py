@@ -1,15 +1,24 @@
-"""The loop that every stage runs: transformers' Trainer, silent, over prepared batches."""
+"""The loop that every stage runs: transformers' Trainer, silent, over prepared batches.
+
+One process, or several that torchrun started: each then takes its share of
+every batch (DDP), or the model is spread over them too (FSDP).
+"""
 
 from __future__ import annotations
 
+import operator
+import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import torch
-from torch import Tensor
+from safetensors.torch import load_model, save_model
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from transformers import (
     PreTrainedModel,
@@ -22,17 +31,21 @@ from transformers import (
 )
 
 from ranklift.rankers.backbones import quiet, seeded
-from ranklift.rankers.training.batches import EncodedList, collate_lists, list_scores
+from ranklift.rankers.training.checkpoints import (
+    keep_losses,
+    kept_losses,
+    last_checkpoint,
+    steps_between,
+)
+from ranklift.rankers.training.processes import is_writer, rank, world_size
+from ranklift.v1.errors import InvalidRequest
 
 Progress = Callable[[int, int], None]
 WARM_UP_SHARE = 0.1
 WEIGHT_DECAY = 0.01
-# Logits live on a scale of 1 (the margin of the rank loss, the standard
-# deviation of the teacher's scores), where fp32 keeps six digits: a spread below
-# this is rounding. An untrained head has ten times as much.
-LEAST_SPREAD = 5e-6
 # The reported loss is the mean over so large a part of the steps, the last ones.
 TAIL_SHARE = 0.1
+WEIGHTS = "model.safetensors"
 
 Example = TypeVar("Example")
 
@@ -43,11 +56,37 @@ class TrainingFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """How a stage went: `loss` is the mean over the last tenth of the `steps`."""
+    """How a stage went: `loss` is the mean over the last tenth of the `steps`.
+
+    `seconds` are those of this process, without what a run before it did.
+    """
 
     loss: float
     steps: int
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """How the optimiser steps: AdamW at `learning_rate`, in fp32 or with bf16 products.
+
+    A batch is computed in `accumulation` parts, one after the other, where it
+    is too large for the memory. `sharded` spreads the model over all processes.
+    """
+
+    learning_rate: float
+    seed: int
+    bf16: bool = False
+    accumulation: int = 1
+    sharded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoints:
+    """Where a stage keeps what it needs to go on, and what work that is."""
+
+    folder: Path
+    work: Mapping[str, object]
 
 
 def no_progress(done: int, total: int) -> None:
@@ -58,55 +97,62 @@ def train(
     model: PreTrainedModel,
     batches: Sequence[Sequence[Example]],
     loss_of: Callable[[PreTrainedModel, Sequence[Example]], Tensor],
+    how: Steps,
     *,
-    learning_rate: float,
-    seed: int,
     progress: Progress,
+    checkpoints: Checkpoints | None = None,
 ) -> Trained:
-    """Take one AdamW step for each batch, in their order, in place.
+    """Take one step for each batch, in their order, in place.
 
     The rate rises over the first tenth of the steps and then falls to 0 in a
-    line. Same model, batches and seed on the same machine: same weights.
+    line. Same model, batches and settings on the same machine: same weights,
+    interrupted and resumed or not. With several processes or parts, the loss of
+    a batch is the mean of the losses of its parts.
 
     Raises:
         TrainingFailed: the loss is not finite.
+        InvalidRequest: a batch does not divide into its parts, or the
+            checkpoints are those of other work.
     """
     started = time.perf_counter()
-    losses: list[float] = []
+    parts = how.accumulation * world_size()
+    if any(len(batch) % parts for batch in batches):
+        raise InvalidRequest.of(
+            "batch",
+            f"{len(batches[0])} must be a multiple of {parts}: "
+            f"{how.accumulation} parts for each of {world_size()} processes",
+        )
+    resumed = last_checkpoint(checkpoints.folder, checkpoints.work) if checkpoints else None
+    losses: list[float] = kept_losses(resumed) if resumed else []
 
     def checked_loss(module: PreTrainedModel, batch: Sequence[Example]) -> Tensor:
         loss = loss_of(module, batch)
         losses.append(loss.item())
         if not torch.isfinite(loss):
+            step = (len(losses) - 1) // how.accumulation + 1
             raise TrainingFailed(
-                f"the loss is {losses[-1]} at step {len(losses)} of {len(batches)}; "
-                f"lower the learning rate of {learning_rate:g}"
+                f"the loss is {losses[-1]} at step {step} of {len(batches)}; "
+                f"lower the learning rate of {how.learning_rate:g}"
             )
         return loss
 
-    with tempfile.TemporaryDirectory() as scratch, seeded(seed), quiet():
-        arguments = TrainingArguments(
-            output_dir=scratch,
-            max_steps=len(batches),
-            learning_rate=learning_rate,
-            lr_scheduler_type="linear",
-            warmup_steps=int(WARM_UP_SHARE * len(batches)),
-            weight_decay=WEIGHT_DECAY,
-            seed=seed,
-            save_strategy="no",
-            logging_strategy="no",
-            report_to="none",
-            disable_tqdm=True,
+    with ExitStack() as stack:
+        folder = (
+            str(checkpoints.folder)
+            if checkpoints
+            else stack.enter_context(tempfile.TemporaryDirectory())
         )
+        stack.enter_context(seeded(how.seed))
+        stack.enter_context(quiet())
         trainer = _BatchTrainer(
-            model=model,
-            args=arguments,
-            train_dataset=_Batches(batches),
-            callbacks=[_Report(progress)],
+            model=_Loss(model, checked_loss),
+            args=_arguments(folder, len(batches), how, kept=checkpoints is not None),
+            train_dataset=_Parts(batches, how.accumulation),
+            callbacks=[_Report(progress, losses, Path(folder))],
         )
-        trainer.loss_of = checked_loss
         trainer.remove_callback(PrinterCallback)
-        trainer.train()
+        trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+        trainer.gather_into(model)
     tail = losses[-max(1, int(TAIL_SHARE * len(losses))) :]
     model.cpu()
     return Trained(
@@ -114,49 +160,76 @@ def train(
     )
 
 
-def refuse_collapse(model: PreTrainedModel, kind: str, lists: Sequence[EncodedList]) -> None:
-    """Check on `lists` that the model tells documents of one query apart.
+def _arguments(folder: str, steps: int, how: Steps, *, kept: bool) -> TrainingArguments:
+    return TrainingArguments(
+        output_dir=folder,
+        max_steps=steps,
+        learning_rate=how.learning_rate,
+        lr_scheduler_type="linear",
+        warmup_steps=int(WARM_UP_SHARE * steps),
+        weight_decay=WEIGHT_DECAY,
+        seed=how.seed,
+        bf16=how.bf16,
+        use_cpu=not torch.accelerator.is_available(),
+        gradient_accumulation_steps=how.accumulation,
+        save_strategy="steps" if kept else "no",
+        save_steps=steps_between(steps),
+        save_total_limit=2,
+        logging_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        ddp_find_unused_parameters=False,
+        **({"fsdp": "full_shard auto_wrap"} if how.sharded else {}),
+    )
 
-    Raises:
-        TrainingFailed: all scores of a query are the same, as after a rate too high.
+
+class _Loss(nn.Module, Generic[Example]):
+    """From examples to the loss in one forward: what DDP and FSDP can stand around."""
+
+    def __init__(
+        self,
+        scored: PreTrainedModel,
+        loss_of: Callable[[PreTrainedModel, Sequence[Example]], Tensor],
+    ) -> None:
+        super().__init__()
+        self.scored = scored
+        self.loss_of = loss_of
+        # What FSDP wraps one by one.
+        self._no_split_modules = scored._no_split_modules
+
+    def forward(self, examples: Sequence[Example]) -> Tensor:
+        return self.loss_of(self.scored, examples)
+
+
+class _Parts(Dataset[dict[str, Sequence[Example]]], Generic[Example]):
+    """One item per part of a step: the share of it that this process computes.
+
+    Examples become tensors in the loss, which knows what it needs.
     """
-    batch = collate_lists(lists)
-    model.eval()  # type: ignore[no-untyped-call]
-    with torch.inference_mode():
-        scores = list_scores(model, kind, batch)
-    rows = [row[mask].double() for row, mask in zip(scores, batch.mask, strict=True)]
-    spread = max(row.std(correction=0).item() for row in rows)
-    if not spread >= LEAST_SPREAD:
-        raise TrainingFailed(
-            f"the model gives all documents of a query the same score (spread {spread:.1e}); "
-            "lower the learning rate, or pre-train longer"
-        )
 
-
-class _Batches(Dataset[dict[str, Sequence[Example]]], Generic[Example]):
-    """One item per step. Examples become tensors in the loss, which knows what it needs."""
-
-    def __init__(self, batches: Sequence[Sequence[Example]]) -> None:
+    def __init__(self, batches: Sequence[Sequence[Example]], accumulation: int) -> None:
         self._batches = batches
+        self._parts = accumulation
 
     def __len__(self) -> int:
-        return len(self._batches)
+        return len(self._batches) * self._parts
 
-    def __getitem__(self, step: int) -> dict[str, Sequence[Example]]:
-        return {"batch": self._batches[step]}
+    def __getitem__(self, item: int) -> dict[str, Sequence[Example]]:
+        step, part = divmod(item, self._parts)
+        stride = self._parts * world_size()
+        return {"examples": self._batches[step][part * world_size() + rank() :: stride]}
 
     def __iter__(self) -> Iterator[dict[str, Sequence[Example]]]:
-        return (self[step] for step in range(len(self)))
+        return (self[item] for item in range(len(self)))
 
 
 class _BatchTrainer(Trainer):
-    """A Trainer that is handed its batches and its loss."""
-
-    loss_of: Callable[[PreTrainedModel, Sequence[Any]], Tensor]
+    """A Trainer that is handed its batches, and a model that is its own loss."""
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         assert isinstance(self.train_dataset, Dataset)  # noqa: S101
-        return DataLoader(self.train_dataset, batch_size=None, shuffle=False)
+        # A batch of one item is that item: without batches a resumed run cannot skip what is done.
+        return DataLoader(self.train_dataset, batch_size=1, collate_fn=operator.itemgetter(0))
 
     def compute_loss(
         self,
@@ -165,18 +238,53 @@ class _BatchTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Any = None,
     ) -> Any:
-        return self.loss_of(model, inputs["batch"])
+        return model(inputs["examples"])
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """Return 0: nobody reads the count, and the batches are not the Trainer's own kind."""
         return 0
 
+    def gather_into(self, model: PreTrainedModel) -> None:
+        """Put the weights that FSDP spread over the processes back into `model`."""
+        if self.is_fsdp_enabled:
+            state = self.accelerator.get_state_dict(self.model_wrapped)
+            if is_writer():
+                model.load_state_dict(
+                    {name.removeprefix("scored."): value for name, value in state.items()}
+                )
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        # The Trainer's own would write weights that are tied twice, and fail.
+        if is_writer():
+            assert output_dir is not None  # noqa: S101
+            os.makedirs(output_dir, exist_ok=True)
+            save_model(self._scored(), os.path.join(output_dir, WEIGHTS))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        load_model(self._scored(), os.path.join(resume_from_checkpoint, WEIGHTS))
+
+    def _scored(self) -> nn.Module:
+        whole: Any = self.model
+        scored: nn.Module = whole.scored
+        return scored
+
 
 class _Report(TrainerCallback):
-    def __init__(self, progress: Progress) -> None:
+    """Tells how far it is, and keeps the losses with every checkpoint."""
+
+    def __init__(self, progress: Progress, losses: list[float], folder: Path) -> None:
         self._progress = progress
+        self._losses = losses
+        self._folder = folder
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        self._progress(state.global_step, state.max_steps)
+        if is_writer():
+            self._progress(state.global_step, state.max_steps)
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if is_writer():
+            keep_losses(self._folder, state.global_step, self._losses)

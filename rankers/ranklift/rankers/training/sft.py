@@ -19,14 +19,14 @@ from ranklift.rankers.artefacts import (
     Manifest,
     digest_of,
     lists_digest,
-    new_artefact,
     refuse_existing,
 )
-from ranklift.rankers.backbones import load_scorer, save
+from ranklift.rankers.backbones import load_scorer
 from ranklift.rankers.base import RankingList
 from ranklift.rankers.cross_encoder import load_tokenizer
 from ranklift.rankers.encoding import PairEncoder
 from ranklift.rankers.losses import TAU, margin_ranking
+from ranklift.rankers.training.adapters import adapters
 from ranklift.rankers.training.batches import (
     EncodedList,
     collate_lists,
@@ -34,13 +34,23 @@ from ranklift.rankers.training.batches import (
     length_buckets,
     list_scores,
 )
-from ranklift.rankers.training.loop import Progress, Trained, no_progress, refuse_collapse, train
+from ranklift.rankers.training.card import Learnt
+from ranklift.rankers.training.health import refuse_collapse
+from ranklift.rankers.training.loop import Progress, Trained, no_progress, train
+from ranklift.rankers.training.stage import checkpoints_of, leave, steps_of
 from ranklift.v1.errors import InvalidRequest
+
+# What scores, as the models call it: it is new, and is trained whole beside adapters.
+HEADS = ("score", "classifier", "pre_classifier", "pooler", "head")
 
 
 @dataclass(frozen=True, slots=True)
 class SftOptions:
-    """How long and how fast; `batch` counts lists, `tau` is the margin of the rank loss."""
+    """How long, how fast and by which loss; `batch` counts lists.
+
+    `tau` is the hinge's margin. `bf16`, `accumulation` and `lora_rank` are as in
+    `CptOptions`.
+    """
 
     steps: int = 100
     batch: int = 16
@@ -48,6 +58,9 @@ class SftOptions:
     max_tokens: int = 64
     tau: float = TAU
     seed: int = 0
+    bf16: bool = False
+    accumulation: int = 1
+    lora_rank: int = 0
 
 
 def finetune(
@@ -58,12 +71,14 @@ def finetune(
     *,
     kind: Literal["decoder", "encoder"] = "decoder",
     progress: Progress = no_progress,
+    checkpoints: Path | None = None,
+    sharded: bool = False,
 ) -> Trained:
     """Make a teacher out of the language model in the folder `start`, and write it to `folder`.
 
     `kind` says how it reads a pair and where its head sits. The lists' targets
     are grades. Lists in which all grades are the same teach nothing and are
-    left out.
+    left out. `checkpoints` and `sharded` are as in `pretrain`.
 
     Raises:
         AlreadyExists: `folder` is there already.
@@ -94,17 +109,18 @@ def finetune(
             options.tau,
         )
 
-    trained = train(
-        model,
-        [[encoded[i] for i in step] for step in steps],
-        loss_of,
-        learning_rate=options.learning_rate,
-        seed=options.seed,
-        progress=progress,
-    )
-    refuse_collapse(model, kind, encoded[: options.batch])
     lineage = Lineage("sft", (digest_of(start),), lists_digest(lists), asdict(options))
+    with adapters(model, options.lora_rank, seed=options.seed, heads=HEADS):
+        trained = train(
+            model,
+            [[encoded[i] for i in step] for step in steps],
+            loss_of,
+            steps_of(options, sharded=sharded),
+            progress=progress,
+            checkpoints=checkpoints_of(checkpoints, lineage),
+        )
+    refuse_collapse(model, kind, encoded[: options.batch])
+    learnt = Learnt(len(encoded), sum(len(each.pairs) for each in encoded))
     manifest = Manifest(kind, "fp32", options.max_tokens, lineage)
-    with new_artefact(folder, manifest) as temporary:
-        save(model, tokenizer, temporary)
+    leave(folder, manifest, model, tokenizer, learnt, trained, checkpoints)
     return trained

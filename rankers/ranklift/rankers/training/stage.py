@@ -1,0 +1,72 @@
+"""What every stage does around its steps: go on where it was interrupted, leave a whole version."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from ranklift.rankers.artefacts import Lineage, Manifest, new_artefact
+from ranklift.rankers.backbones import save
+from ranklift.rankers.training.card import Learnt, write_card
+from ranklift.rankers.training.checkpoints import remove_checkpoints
+from ranklift.rankers.training.loop import Checkpoints, Steps, Trained
+from ranklift.rankers.training.processes import is_writer, world_size
+
+
+class Optimised(Protocol):
+    """The options that every stage has."""
+
+    @property
+    def learning_rate(self) -> float: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def bf16(self) -> bool: ...
+    @property
+    def accumulation(self) -> int: ...
+
+
+def steps_of(options: Optimised, *, sharded: bool = False) -> Steps:
+    """Return how the optimiser steps under a stage's options."""
+    return Steps(
+        learning_rate=options.learning_rate,
+        seed=options.seed,
+        bf16=options.bf16,
+        accumulation=options.accumulation,
+        sharded=sharded,
+    )
+
+
+def checkpoints_of(folder: Path | None, lineage: Lineage) -> Checkpoints | None:
+    """Return where a stage keeps its checkpoints, and that they are of this work and no other."""
+    if folder is None:
+        return None
+    work = {
+        "stage": lineage.stage,
+        "parents": lineage.parents,
+        "data": lineage.data,
+        "processes": world_size(),
+        **lineage.options,
+    }
+    return Checkpoints(folder, work)
+
+
+def leave(
+    folder: Path,
+    manifest: Manifest,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    learnt: Learnt,
+    trained: Trained,
+    checkpoints: Path | None,
+) -> None:
+    """Write the version into `folder`, whole, and remove what only an interrupted run needs."""
+    if not is_writer():
+        return
+    with new_artefact(folder, manifest) as temporary:
+        save(model, tokenizer, temporary)
+        write_card(temporary, manifest, learnt, trained)
+    if checkpoints:
+        remove_checkpoints(checkpoints)

@@ -1,0 +1,125 @@
+"""A stage that is interrupted goes on, and ends where it would have."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from transformers import PreTrainedTokenizerBase
+
+from ranklift.rankers.artefacts import digest_of
+from ranklift.rankers.backbones import Size, new_decoder
+from ranklift.rankers.base import ClickedText, RankingList
+from ranklift.rankers.training.checkpoints import last_checkpoint
+from ranklift.rankers.training.cpt import CptOptions, pretrain
+from ranklift.rankers.training.distil import DistilOptions, FromArtefact, distil
+from ranklift.rankers.training.loop import Progress
+from ranklift.rankers.training.sft import SftOptions, finetune
+from ranklift.v1.errors import InvalidRequest
+
+TINY = Size(layers=1, width=16, heads=2, feed_forward=32)
+STEPS = 40
+
+
+class Interrupted(Exception):
+    """The process is gone."""
+
+
+def until(last: int, seen: list[int]) -> Progress:
+    def progress(done: int, total: int) -> None:
+        seen.append(done)
+        if done == last:
+            raise Interrupted
+
+    return progress
+
+
+@pytest.fixture(params=["cpt", "sft", "sft with adapters", "distil", "in parts"])
+def stage(
+    request: pytest.FixtureRequest,
+    tokenizer: PreTrainedTokenizerBase,
+    clicks: list[ClickedText],
+    judged: list[RankingList],
+    artefacts: dict[str, Path],
+) -> Callable[[Path, Path | None, Progress], object]:
+    def cpt(folder: Path, checkpoints: Path | None, progress: Progress) -> object:
+        model = new_decoder(TINY, tokenizer, 32, seed=1)
+        options = CptOptions(steps=STEPS, batch=8, max_tokens=32)
+        return pretrain(
+            model, tokenizer, clicks, folder, options, progress=progress, checkpoints=checkpoints
+        )
+
+    def sft(rank: int = 0) -> Callable[[Path, Path | None, Progress], object]:
+        options = SftOptions(steps=STEPS, batch=4, max_tokens=32, lora_rank=rank)
+        return lambda folder, checkpoints, progress: finetune(
+            artefacts["causal_lm"],
+            judged,
+            folder,
+            options,
+            progress=progress,
+            checkpoints=checkpoints,
+        )
+
+    def distilled(parts: int) -> Callable[[Path, Path | None, Progress], object]:
+        options = DistilOptions(steps=STEPS, batch=4, max_tokens=32, accumulation=parts)
+        return lambda folder, checkpoints, progress: distil(
+            FromArtefact(artefacts["encoder"]),
+            judged,
+            folder,
+            options,
+            progress=progress,
+            checkpoints=checkpoints,
+        )
+
+    return {
+        "cpt": cpt,
+        "sft": sft(),
+        "sft with adapters": sft(rank=2),
+        "distil": distilled(1),
+        "in parts": distilled(2),
+    }[request.param]
+
+
+def test_an_interrupted_stage_goes_on_and_leaves_the_same_version(
+    tmp_path: Path, stage: Callable[[Path, Path | None, Progress], object]
+) -> None:
+    stage(tmp_path / "unbroken", None, until(0, []))
+    checkpoints = tmp_path / "checkpoints"
+    with pytest.raises(Interrupted):
+        stage(tmp_path / "broken", checkpoints, until(STEPS // 2 + 1, []))
+    assert not (tmp_path / "broken").exists()
+    seen: list[int] = []
+    stage(tmp_path / "broken", checkpoints, until(0, seen))
+    assert seen == list(range(STEPS // 2 + 1, STEPS + 1))
+    assert digest_of(tmp_path / "broken") == digest_of(tmp_path / "unbroken")
+    assert not checkpoints.exists()
+
+
+def test_a_checkpoint_that_is_not_whole_is_passed_over(tmp_path: Path) -> None:
+    work = {"steps": 3}
+    assert last_checkpoint(tmp_path / "c", work) is None
+    for step, state in ((9, "{}"), (10, "{}"), (11, '{"global_')):
+        folder = tmp_path / "c" / f"checkpoint-{step}"
+        folder.mkdir()
+        (folder / "losses.json").write_text("[]")
+        (folder / "trainer_state.json").write_text(state)
+    assert last_checkpoint(tmp_path / "c", work) == tmp_path / "c" / "checkpoint-10"
+
+
+def test_checkpoints_of_other_work_are_refused(
+    tmp_path: Path, artefacts: dict[str, Path], judged: list[RankingList]
+) -> None:
+    options = DistilOptions(steps=20, batch=4, max_tokens=32)
+    start, kept = FromArtefact(artefacts["encoder"]), tmp_path / "kept"
+    with pytest.raises(Interrupted):
+        distil(start, judged, tmp_path / "a", options, checkpoints=kept, progress=until(5, []))
+    faster = dataclasses.replace(options, learning_rate=0.5)
+    with pytest.raises(InvalidRequest, match=r"learning_rate is 0\.003 there and 0\.5 here"):
+        distil(start, judged, tmp_path / "a", faster, checkpoints=kept)
+    with pytest.raises(InvalidRequest, match=r"\(data is .* there and .* here\)"):
+        distil(start, judged[1:], tmp_path / "a", options, checkpoints=kept)
+    with pytest.raises(InvalidRequest, match="holds no checkpoints but other files"):
+        distil(start, judged, tmp_path / "a", options, checkpoints=artefacts["encoder"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["kept"]
