@@ -9,8 +9,8 @@ import torch
 
 from ranklift.rankers.backbones import load_scorer
 from ranklift.rankers.base import RankingList
-from ranklift.rankers.encoding import PairEncoder
 from ranklift.rankers.cross_encoder import load_tokenizer
+from ranklift.rankers.encoding import PairEncoder
 from ranklift.rankers.training.adapters import adapters
 from ranklift.rankers.training.batches import collate_lists, encode_lists, list_scores
 from ranklift.rankers.training.sft import SftOptions, finetune
@@ -42,7 +42,7 @@ def test_the_merged_model_scores_as_the_adapted_one(
     artefacts: dict[str, Path], judged: list[RankingList]
 ) -> None:
     folder = artefacts["decoder"]
-    model = load_scorer(folder).eval()
+    model = load_scorer(folder)
     encoder = PairEncoder(load_tokenizer(folder), "decoder", 32)
     batch = collate_lists(encode_lists(encoder, judged[:3]))
     with torch.no_grad():

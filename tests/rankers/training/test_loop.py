@@ -53,7 +53,7 @@ def test_scores_of_a_batch_do_not_depend_on_what_is_computed_together(
     budget: int,
 ) -> None:
     monkeypatch.setattr(batches, "CHUNK_TOKENS", budget)
-    model = load_scorer(artefacts[kind]).eval()
+    model = load_scorer(artefacts[kind])
     encoder = PairEncoder(load_tokenizer(artefacts[kind]), kind, 32)
     short = dataclasses.replace(
         judged[1], documents=judged[1].documents[:2], targets=judged[1].targets[:2]

@@ -6,7 +6,6 @@ Neither holds a clock time or a path, so that the same work twice has the same d
 from __future__ import annotations
 
 import json
-import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -58,14 +57,14 @@ def write_card(folder: Path, manifest: Manifest, learnt: Learnt, trained: Traine
 def environment() -> Mapping[str, str | int]:
     """Return what else the same seed needs to give the same weights."""
     device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    return {
+    packages: dict[str, str | int] = {name: version(name) for name in PACKAGES}
+    return packages | {
         "python": platform.python_version(),
         "machine": platform.machine(),
         "device": str(device or "cpu"),
         "threads": torch.get_num_threads(),
         "processes": world_size(),
-        "deterministic": os.environ.get("CUBLAS_WORKSPACE_CONFIG", ""),
-    } | {name: version(name) for name in PACKAGES}
+    }
 
 
 def _card(manifest: Manifest, learnt: Learnt, trained: Trained) -> str:

@@ -1,20 +1,20 @@
 """Where a training stage goes on after it was interrupted.
 
-A folder of checkpoints belongs to one piece of work: what is learnt, from what,
-with which settings. It says so in `work.json`, and other work is refused.
-Which is whole is told by the Trainer's state, the last file that it writes.
+Every piece of work - what is learnt, from what, with which settings - has a
+folder of its own, named after it; `work.json` says it in words. Which
+checkpoint is whole is told by the Trainer's state, the last file that it writes.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 
-from ranklift.rankers.training.processes import is_writer
-from ranklift.v1.errors import InvalidRequest
+from ranklift.rankers.artefacts import Lineage
+from ranklift.rankers.training.processes import is_writer, world_size
 
 WORK, STATE, LOSSES = "work.json", "trainer_state.json", "losses.json"
 CHECKPOINT = re.compile(r"checkpoint-(\d+)")
@@ -27,34 +27,28 @@ def steps_between(steps: int) -> int:
     return max(1, int(LOST_SHARE * steps))
 
 
-def last_checkpoint(folder: Path, work: Mapping[str, object]) -> Path | None:
-    """Return the last whole checkpoint of `work` in `folder`, which is made if need be.
+def folder_of(root: Path, lineage: Lineage) -> Path:
+    """Return the folder below `root` of the work that a lineage describes, and make it."""
+    work = {
+        "stage": lineage.stage,
+        "parents": lineage.parents,
+        "data": lineage.data,
+        "processes": world_size(),
+        "options": dict(lineage.options),
+    }
+    words = json.dumps(work, indent=2, sort_keys=True) + "\n"
+    folder = root / f"{lineage.stage}-{hashlib.sha256(words.encode()).hexdigest()[:16]}"
+    if is_writer():
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / WORK).write_text(words, "utf-8")
+    return folder
 
-    Raises:
-        InvalidRequest: the folder holds other files, or the checkpoints of other work.
-    """
-    described = json.loads(json.dumps(work, sort_keys=True))
-    if not folder.exists() or not any(folder.iterdir()):
-        if is_writer():
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / WORK).write_text(json.dumps(described, indent=2) + "\n", "utf-8")
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """Return the last whole checkpoint in `folder`, if there is one."""
+    if not folder.is_dir():
         return None
-    try:
-        found = json.loads((folder / WORK).read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise InvalidRequest.of(
-            "checkpoints", f'"{folder}" holds no checkpoints but other files; name another folder'
-        ) from error
-    if found != described:
-        keys = sorted(set(found) | set(described))
-        key = next(key for key in keys if found.get(key) != described.get(key))
-        raise InvalidRequest.of(
-            "checkpoints",
-            f'"{folder}" holds the checkpoints of other work ({key} is {found.get(key)} there and '
-            f"{described.get(key)} here); name another folder, or delete it",
-        )
-    whole = [path for path in folder.iterdir() if _is_whole(path)]
-    return max(whole, key=_step, default=None)
+    return max(filter(_is_whole, folder.iterdir()), key=_step, default=None)
 
 
 def remove_checkpoints(folder: Path) -> None:

@@ -25,9 +25,10 @@ from ranklift.rankers.encoding import Pair, PairEncoder
 from ranklift.rankers.training.adapters import adapters
 from ranklift.rankers.training.batches import shuffled
 from ranklift.rankers.training.card import Learnt
+from ranklift.rankers.training.checkpoints import folder_of
 from ranklift.rankers.training.loop import Progress, Trained, no_progress, train
 from ranklift.rankers.training.packing import pack
-from ranklift.rankers.training.stage import checkpoints_of, leave, steps_of
+from ranklift.rankers.training.stage import leave, steps_of
 from ranklift.v1.errors import InvalidRequest
 
 
@@ -64,12 +65,12 @@ def pretrain(
     """Train a causal language model on clicked documents and write it to `folder`.
 
     `model` is changed in place; `parents` are the digests of what it came from.
-    With a folder for `checkpoints` an interrupted run goes on when it is called
-    again. `sharded` spreads the model over the processes that torchrun started.
+    With a folder for `checkpoints` an interrupted run of the same work goes on
+    when it is called again. `sharded` spreads the model over the processes that torchrun started.
 
     Raises:
         AlreadyExists: `folder` is there already.
-        InvalidRequest: there are no clicks, or the checkpoints are of other work.
+        InvalidRequest: there are no clicks, or not what `train` needs.
         TrainingFailed: the loss is not finite.
     """
     refuse_existing(folder)
@@ -79,6 +80,7 @@ def pretrain(
     pairs = [encoder.encode(click.query, [click.document]).pairs[0] for click in clicks]
     learnt = [RankingList(click.query, (click.document,), (1.0,)) for click in clicks]
     lineage = Lineage("cpt", parents, lists_digest(learnt), asdict(options))
+    kept = folder_of(checkpoints, lineage) if checkpoints else None
     batch = min(options.batch, len(pairs))
     steps = shuffled(len(pairs), batch, options.steps, seed=options.seed)
     with adapters(model, options.lora_rank, seed=options.seed):
@@ -88,12 +90,10 @@ def pretrain(
             document_loss,
             steps_of(options, sharded=sharded),
             progress=progress,
-            checkpoints=checkpoints_of(checkpoints, lineage),
+            checkpoints=kept,
         )
     manifest = Manifest("causal_lm", "fp32", options.max_tokens, lineage)
-    leave(
-        folder, manifest, model, tokenizer, Learnt(len(clicks), len(clicks)), trained, checkpoints
-    )
+    leave(folder, manifest, model, tokenizer, Learnt(len(clicks), len(clicks)), trained, kept)
     return trained
 
 

@@ -48,9 +48,10 @@ from ranklift.rankers.training.batches import (
     list_scores,
 )
 from ranklift.rankers.training.card import Learnt
+from ranklift.rankers.training.checkpoints import folder_of
 from ranklift.rankers.training.health import refuse_collapse
 from ranklift.rankers.training.loop import Progress, Trained, no_progress, train
-from ranklift.rankers.training.stage import checkpoints_of, leave, steps_of
+from ranklift.rankers.training.stage import leave, steps_of
 from ranklift.v1.errors import InvalidRequest
 
 
@@ -154,18 +155,19 @@ def distil(
         lists_digest(lists),
         asdict(options) | {"teacher_mean": mean, "teacher_deviation": deviation},
     )
+    kept = folder_of(checkpoints, lineage) if checkpoints else None
     trained = train(
         model,
         [[encoded[i] for i in step] for step in steps],
         loss_of,
         steps_of(options),
         progress=progress,
-        checkpoints=checkpoints_of(checkpoints, lineage),
+        checkpoints=kept,
     )
     refuse_collapse(model, "encoder", encoded[: options.batch])
     learnt = Learnt(len(encoded), sum(len(each.pairs) for each in encoded))
     manifest = Manifest("encoder", "fp32", options.max_tokens, lineage)
-    leave(folder, manifest, model, tokenizer, learnt, trained, checkpoints)
+    leave(folder, manifest, model, tokenizer, learnt, trained, kept)
     return trained
 
 

@@ -10,7 +10,7 @@ import operator
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,14 +81,6 @@ class Steps:
     sharded: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoints:
-    """Where a stage keeps what it needs to go on, and what work that is."""
-
-    folder: Path
-    work: Mapping[str, object]
-
-
 def no_progress(done: int, total: int) -> None:
     """Show nothing."""
 
@@ -100,19 +92,20 @@ def train(
     how: Steps,
     *,
     progress: Progress,
-    checkpoints: Checkpoints | None = None,
+    checkpoints: Path | None = None,
 ) -> Trained:
     """Take one step for each batch, in their order, in place.
 
     The rate rises over the first tenth of the steps and then falls to 0 in a
     line. Same model, batches and settings on the same machine: same weights,
-    interrupted and resumed or not. With several processes or parts, the loss of
-    a batch is the mean of the losses of its parts.
+    interrupted and resumed or not; `checkpoints` is this work's own folder. With
+    several processes or parts, the loss of a batch is the mean of those of its
+    parts.
 
     Raises:
         TrainingFailed: the loss is not finite.
-        InvalidRequest: a batch does not divide into its parts, or the
-            checkpoints are those of other work.
+        InvalidRequest: a batch does not divide into its parts, or there is
+            nothing to spread the model over.
     """
     started = time.perf_counter()
     parts = how.accumulation * world_size()
@@ -122,7 +115,12 @@ def train(
             f"{len(batches[0])} must be a multiple of {parts}: "
             f"{how.accumulation} parts for each of {world_size()} processes",
         )
-    resumed = last_checkpoint(checkpoints.folder, checkpoints.work) if checkpoints else None
+    if how.sharded and not torch.accelerator.is_available():
+        # Without one, accelerate would quietly keep the whole model in every process.
+        raise InvalidRequest.of(
+            "sharded", "a model is spread over GPUs, and there is none; train without it"
+        )
+    resumed = last_checkpoint(checkpoints) if checkpoints else None
     losses: list[float] = kept_losses(resumed) if resumed else []
 
     def checked_loss(module: PreTrainedModel, batch: Sequence[Example]) -> Tensor:
@@ -138,9 +136,7 @@ def train(
 
     with ExitStack() as stack:
         folder = (
-            str(checkpoints.folder)
-            if checkpoints
-            else stack.enter_context(tempfile.TemporaryDirectory())
+            str(checkpoints) if checkpoints else stack.enter_context(tempfile.TemporaryDirectory())
         )
         stack.enter_context(seeded(how.seed))
         stack.enter_context(quiet())
@@ -179,7 +175,7 @@ def _arguments(folder: str, steps: int, how: Steps, *, kept: bool) -> TrainingAr
         report_to="none",
         disable_tqdm=True,
         ddp_find_unused_parameters=False,
-        **({"fsdp": "full_shard auto_wrap"} if how.sharded else {}),
+        fsdp="full_shard auto_wrap" if how.sharded else None,
     )
 
 
@@ -254,13 +250,17 @@ class _BatchTrainer(Trainer):
                 )
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        # The Trainer's own would write weights that are tied twice, and fail.
-        if is_writer():
+        # The Trainer's own would write weights that are tied twice, and fail. Those of FSDP are
+        # saved with the optimiser's.
+        if is_writer() and not self.is_fsdp_enabled:
             assert output_dir is not None  # noqa: S101
             os.makedirs(output_dir, exist_ok=True)
             save_model(self._scored(), os.path.join(output_dir, WEIGHTS))
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        if self.is_fsdp_enabled:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+            return
         load_model(self._scored(), os.path.join(resume_from_checkpoint, WEIGHTS))
 
     def _scored(self) -> nn.Module:

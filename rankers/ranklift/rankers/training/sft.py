@@ -35,9 +35,10 @@ from ranklift.rankers.training.batches import (
     list_scores,
 )
 from ranklift.rankers.training.card import Learnt
+from ranklift.rankers.training.checkpoints import folder_of
 from ranklift.rankers.training.health import refuse_collapse
 from ranklift.rankers.training.loop import Progress, Trained, no_progress, train
-from ranklift.rankers.training.stage import checkpoints_of, leave, steps_of
+from ranklift.rankers.training.stage import leave, steps_of
 from ranklift.v1.errors import InvalidRequest
 
 # What scores, as the models call it: it is new, and is trained whole beside adapters.
@@ -110,6 +111,7 @@ def finetune(
         )
 
     lineage = Lineage("sft", (digest_of(start),), lists_digest(lists), asdict(options))
+    kept = folder_of(checkpoints, lineage) if checkpoints else None
     with adapters(model, options.lora_rank, seed=options.seed, heads=HEADS):
         trained = train(
             model,
@@ -117,10 +119,10 @@ def finetune(
             loss_of,
             steps_of(options, sharded=sharded),
             progress=progress,
-            checkpoints=checkpoints_of(checkpoints, lineage),
+            checkpoints=kept,
         )
     refuse_collapse(model, kind, encoded[: options.batch])
     learnt = Learnt(len(encoded), sum(len(each.pairs) for each in encoded))
     manifest = Manifest(kind, "fp32", options.max_tokens, lineage)
-    leave(folder, manifest, model, tokenizer, learnt, trained, checkpoints)
+    leave(folder, manifest, model, tokenizer, learnt, trained, kept)
     return trained

@@ -7,12 +7,12 @@ from typing import Protocol
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from ranklift.rankers.artefacts import Lineage, Manifest, new_artefact
+from ranklift.rankers.artefacts import Manifest, new_artefact
 from ranklift.rankers.backbones import save
 from ranklift.rankers.training.card import Learnt, write_card
 from ranklift.rankers.training.checkpoints import remove_checkpoints
-from ranklift.rankers.training.loop import Checkpoints, Steps, Trained
-from ranklift.rankers.training.processes import is_writer, world_size
+from ranklift.rankers.training.loop import Steps, Trained
+from ranklift.rankers.training.processes import is_writer
 
 
 class Optimised(Protocol):
@@ -39,20 +39,6 @@ def steps_of(options: Optimised, *, sharded: bool = False) -> Steps:
     )
 
 
-def checkpoints_of(folder: Path | None, lineage: Lineage) -> Checkpoints | None:
-    """Return where a stage keeps its checkpoints, and that they are of this work and no other."""
-    if folder is None:
-        return None
-    work = {
-        "stage": lineage.stage,
-        "parents": lineage.parents,
-        "data": lineage.data,
-        "processes": world_size(),
-        **lineage.options,
-    }
-    return Checkpoints(folder, work)
-
-
 def leave(
     folder: Path,
     manifest: Manifest,
@@ -62,7 +48,7 @@ def leave(
     trained: Trained,
     checkpoints: Path | None,
 ) -> None:
-    """Write the version into `folder`, whole, and remove what only an interrupted run needs."""
+    """Write the version into `folder`, whole, and remove the checkpoints that led to it."""
     if not is_writer():
         return
     with new_artefact(folder, manifest) as temporary:
