@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from ranklift.rankers.base import ClickedText, RankingList
 from ranklift.rankers.data.splits import normalised
 
+LONGEST = 40  # characters of an example
+
 
 @dataclass(frozen=True, slots=True)
 class Leakage:
@@ -75,5 +77,6 @@ def _pairs(examples: Iterable[RankingList | ClickedText]) -> Iterator[tuple[str,
 
 
 def _examples(texts: tuple[str, ...]) -> str:
-    shown = [f'"{text if len(text) <= 40 else text[:39] + "…"}"' for text in texts[:2]]
-    return ("e.g. " if len(texts) > 2 else "") + ", ".join(shown)
+    shown = [" ".join(text.split()) for text in texts[:2]]
+    shown = [f'"{text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"}"' for text in shown]
+    return ("e.g. " if len(texts) > len(shown) else "") + ", ".join(shown)
