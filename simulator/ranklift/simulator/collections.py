@@ -2,7 +2,7 @@
 
     corpus.jsonl     {"_id": ..., "title": ..., "text": ...} on each line
     queries.jsonl    {"_id": ..., "text": ...} on each line
-    qrels/test.tsv   a header, then query id, document id, grade
+    qrels/test.tsv   a header, then query id, document id, grade; train.tsv and dev.tsv likewise
 
 Layout of Thakur et al., "BEIR: A heterogeneous benchmark for zero-shot
 evaluation of information retrieval models", NeurIPS 2021.
@@ -73,8 +73,8 @@ def queries_in(collection: Collection, split: Split) -> tuple[str, ...]:
     return tuple(q for q in collection.queries if split_of(q) is split)
 
 
-def load_beir(folder: Path) -> Collection:
-    """Return the collection in `folder`.
+def load_beir(folder: Path, *, judgments_file: str | None = JUDGMENTS) -> Collection:
+    """Return the collection in `folder`, with the judgments of one of its files or none.
 
     Raises:
         NotFound: the folder or one of its files is missing.
@@ -104,7 +104,8 @@ def load_beir(folder: Path) -> Collection:
             raise _invalid(where, f'query "{query_id}" is blank; give it a text or leave it out')
         queries[query_id] = text
     judgments: dict[str, dict[str, int]] = {}
-    for where, query_id, document_id, grade in _judgments(folder):
+    rows = _judgments(folder, judgments_file) if judgments_file else ()
+    for where, query_id, document_id, grade in rows:
         if query_id not in queries:
             raise _invalid(where, f'query "{query_id}" is not in {QUERIES}')
         if document_id not in documents and document_id not in empty:
@@ -186,8 +187,8 @@ def _string(where: str, row: Mapping[str, object], key: str, default: str | None
     return value
 
 
-def _judgments(folder: Path) -> Iterator[tuple[str, str, str, int]]:
-    for number, (where, line) in enumerate(_lines(folder, JUDGMENTS)):
+def _judgments(folder: Path, name: str) -> Iterator[tuple[str, str, str, int]]:
+    for number, (where, line) in enumerate(_lines(folder, name)):
         columns = line.split("\t")
         if len(columns) != 3:
             raise _invalid(

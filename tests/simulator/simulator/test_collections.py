@@ -63,6 +63,16 @@ def test_real_collections_load_whole(
     assert collection.empty_documents == empty
 
 
+def test_other_judgments_or_none_are_read_on_request(tmp_path: Path) -> None:
+    save_beir(TINY, tmp_path)
+    (tmp_path / "qrels" / "test.tsv").unlink()
+    (tmp_path / "qrels" / "train.tsv").write_text("query-id\tcorpus-id\tscore\nq2\td2\t1\n")
+    assert load_beir(tmp_path, judgments_file="qrels/train.tsv").judgments == {"q2": {"d2": 1}}
+    assert load_beir(tmp_path, judgments_file=None).judgments == {}
+    with pytest.raises(NotFound, match="dev.tsv does not exist"):
+        load_beir(tmp_path, judgments_file="qrels/dev.tsv")
+
+
 def test_unjudged_documents_have_grade_0() -> None:
     assert [TINY.grade("q1", "d1"), TINY.grade("q1", "d9"), TINY.grade("q2", "d1")] == [2, 0, 0]
 

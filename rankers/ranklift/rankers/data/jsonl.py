@@ -1,0 +1,187 @@
+"""Lists, one a line, that bring everything with them.
+
+    {"query": "...", "query_id": "q1", "documents": [
+        {"id": "d1", "title": "...", "text": "...", "grade": 2, "target": 3.25}, ...]}
+
+on one line. `query_id` may be missing: the query's text is its id then. Of a document `title` or
+`text` may be missing, not both. `grade` is what people judged, a whole number of at least 0, and
+missing where nobody did; `target` is what to learn, e.g. a teacher's score. Other keys are
+refused, because a misspelt label would otherwise pass for none.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ranklift.rankers.base import RankingList, Text
+from ranklift.rankers.data.judged import Judged
+from ranklift.rankers.data.lines import MAX_GRADE, checked
+
+LIST_KEYS = {"query", "query_id", "documents"}
+DOCUMENT_KEYS = {"id", "title", "text", "grade", "target"}
+
+
+def read_judged_lists(path: Path) -> Judged:
+    """Return the lists of a file as candidates, with the grades of those that have one.
+
+    Raises:
+        NotFound: there is no such file.
+        InvalidRequest: a line is malformed, repeats a query id, or has another text for a
+            document id than a line before it.
+    """
+    queries: dict[str, str] = {}
+    documents: dict[str, Text] = {}
+    first_lines: dict[str, int] = {}
+    grades: dict[str, dict[str, int]] = {}
+    candidates: dict[str, tuple[str, ...]] = {}
+    with checked(path) as lines:
+        for number, line in lines:
+            try:
+                each = _parse(line)
+                if each.query_id in queries:
+                    raise ValueError(f'query "{each.query_id}" is there twice; join the lists')
+                for document in each.documents:
+                    if documents.get(document.id, document) != document:
+                        raise ValueError(
+                            f'document "{document.id}" has another text than in line '
+                            f"{first_lines[document.id]}; one id is one document"
+                        )
+            except ValueError as error:
+                lines.wrong(number, str(error))
+                continue
+            queries[each.query_id] = each.query
+            candidates[each.query_id] = tuple(document.id for document in each.documents)
+            if each.grades:
+                grades[each.query_id] = each.grades
+            for document in each.documents:
+                documents[document.id] = document
+                first_lines.setdefault(document.id, number)
+    return Judged(queries, documents, grades, candidates)
+
+
+def read_target_lists(path: Path) -> list[RankingList]:
+    """Return the lists of a file with their targets, which every document must have.
+
+    Raises:
+        NotFound: there is no such file.
+        InvalidRequest: a line is malformed, or a document in it has no target.
+    """
+    found: list[RankingList] = []
+    with checked(path) as lines:
+        for number, line in lines:
+            try:
+                each = _parse(line)
+                missing = [d.id for d in each.documents if d.id not in each.targets]
+                if missing:
+                    raise ValueError(
+                        f'{len(missing)} documents have no "target", "{missing[0]}" first; '
+                        "score them, or learn from grades"
+                    )
+            except ValueError as error:
+                lines.wrong(number, str(error))
+                continue
+            found.append(
+                RankingList(
+                    each.query, each.documents, tuple(each.targets[d.id] for d in each.documents)
+                )
+            )
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _List:
+    query_id: str
+    query: str
+    documents: tuple[Text, ...]
+    grades: dict[str, int]
+    targets: dict[str, float]
+
+
+def _parse(line: str) -> _List:
+    """Return one line as a list. Raises ValueError with what is wrong."""
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"is not JSON: {error.msg} at column {error.colno}") from error
+    if not isinstance(row, dict):
+        raise ValueError('is not a JSON object like {"query": "...", "documents": [...]}')
+    _only(row, LIST_KEYS)
+    query = _string(row, "query")
+    if not query.strip():
+        raise ValueError('"query" is blank; give it a text')
+    rows = row.get("documents")
+    if not isinstance(rows, list) or not rows:
+        raise ValueError('"documents" must be a list of one document or more')
+    documents: dict[str, Text] = {}
+    grades: dict[str, int] = {}
+    targets: dict[str, float] = {}
+    for place, each in enumerate(rows):
+        try:
+            document, grade, target = _document(each)
+            if document.id in documents:
+                raise ValueError(f'"{document.id}" is in the list twice; keep one')
+        except ValueError as error:
+            raise ValueError(f"documents[{place}]: {error}") from error
+        documents[document.id] = document
+        if grade is not None:
+            grades[document.id] = grade
+        if target is not None:
+            targets[document.id] = target
+    query_id = _string(row, "query_id", query)
+    return _List(query_id, query, tuple(documents.values()), grades, targets)
+
+
+def _document(row: object) -> tuple[Text, int | None, float | None]:
+    if not isinstance(row, dict):
+        raise ValueError('is not an object like {"id": "...", "text": "..."}')
+    _only(row, DOCUMENT_KEYS)
+    document = Text(_string(row, "id"), _string(row, "title", ""), _string(row, "text", ""))
+    if not document.id:
+        raise ValueError('"id" is empty; every document needs one')
+    if not document.body.strip():
+        raise ValueError("has neither title nor text; leave it out")
+    grade = _number(row["grade"]) if "grade" in row else None
+    # Tables that had gaps write 1 as 1.0.
+    if "grade" in row and (grade is None or not 0 <= grade < MAX_GRADE or grade % 1):
+        raise ValueError(
+            f'"grade" is {_shown(row["grade"])}, must be a whole number of at least 0; '
+            "leave it out where nobody judged"
+        )
+    target = _number(row["target"]) if "target" in row else None
+    if "target" in row and target is None:
+        raise ValueError(f'"target" is {_shown(row["target"])}, must be a finite number')
+    return document, None if grade is None else int(grade), target
+
+
+def _only(row: Mapping[str, object], keys: set[str]) -> None:
+    other = sorted(set(row) - keys)
+    if other:
+        raise ValueError(f'"{other[0]}" is not a key; there are {", ".join(sorted(keys))}')
+
+
+def _string(row: Mapping[str, object], key: str, default: str | None = None) -> str:
+    value = row.get(key, default)
+    if not isinstance(value, str):
+        raise ValueError(f'"{key}" is {_shown(value)}, must be a string')
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise ValueError(f'"{key}" holds half of a surrogate pair, which is no text; mend it')
+    return value
+
+
+def _number(value: object) -> float | None:
+    """Return a finite number, None when `value` is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _shown(value: object) -> str:
+    return json.dumps(value)[:80]
