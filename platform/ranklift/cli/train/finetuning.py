@@ -1,0 +1,127 @@
+"""`ranklift train sft`: a pretrained model learns to rank, and is a teacher."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from ranklift.cli.options import Home
+from ranklift.cli.output import bar
+from ranklift.cli.train.file import TrainingFile
+from ranklift.cli.train.options import (
+    Accumulation,
+    Batch,
+    Bf16,
+    Candidates,
+    Data,
+    Depth,
+    Fold,
+    Format,
+    LoraRank,
+    Qrels,
+    Rate,
+    Seed,
+    Sharded,
+    Split,
+    Steps,
+    installation,
+    made,
+)
+
+
+def sft(
+    start: Annotated[
+        str,
+        typer.Option(
+            "--start", "--language-model", help='model@version, a folder, or "minilm": what learns.'
+        ),
+    ],
+    data: Data,
+    name: Annotated[str, typer.Option(help="The teacher's name.")] = "teacher",
+    steps: Steps = 300,
+    batch: Batch = 16,
+    learning_rate: Rate = 2e-3,
+    max_tokens: Annotated[
+        int, typer.Option(min=0, help="Longest input; 0: as the model it starts from, or 256.")
+    ] = 0,
+    loss: Annotated[str, typer.Option(help="hinge (with a margin) or ranknet.")] = "hinge",
+    tau: Annotated[float, typer.Option(min=0, help="The hinge's margin.")] = 1.0,
+    head: Annotated[
+        str, typer.Option(help='scalar, or genfr: the expected label, "0" to "labels - 1".')
+    ] = "scalar",
+    labels: Annotated[int, typer.Option(min=2, help="Labels of the genfr head.")] = 3,
+    lexical: Annotated[
+        int, typer.Option(min=0, help="BM25 negatives a query; 0: all candidates are learnt.")
+    ] = 0,
+    random: Annotated[int, typer.Option(min=0, help="Random negatives beside them.")] = 0,
+    hard: Annotated[int, typer.Option(min=0, help="Hard negatives, as --hard-by ranks.")] = 0,
+    hard_by: Annotated[str, typer.Option(help="model@version that finds hard negatives.")] = "",
+    margin: Annotated[
+        float, typer.Option(min=0, help="How far below the positives its scores must lie.")
+    ] = 0.0,
+    seed: Seed = 0,
+    bf16: Bf16 = False,
+    accumulation: Accumulation = 1,
+    lora_rank: LoraRank = 0,
+    sharded: Sharded = False,
+    fold: Fold = "",
+    depth: Depth = 50,
+    format_name: Format = "",
+    split: Split = "",
+    qrels: Qrels = None,
+    run: Candidates = None,
+    file: TrainingFile = None,
+    home: Home = None,
+) -> None:
+    """Fine-tune a language model, or an encoder, to rank judged lists: a teacher.
+
+    Interrupted, the same command goes on where it was.
+    """
+    from ranklift.cli.train.judging import judged_on, noted
+    from ranklift.cli.train.lesson import choice_of, lesson_of
+    from ranklift.cli.train.negatives import lists_with_negatives
+    from ranklift.cli.train.sources import source_of
+    from ranklift.cli.versions import new_version, register
+    from ranklift.rankers.artefacts import read_manifest
+    from ranklift.rankers.data.negatives import Mix
+    from ranklift.rankers.training.processes import is_writer
+    from ranklift.rankers.training.sft import SftOptions, finetune
+
+    lesson = lesson_of(data, choice_of(format_name, split, qrels, run, depth), fold, home)
+    mix = Mix(lexical=lexical, hard=hard, random=random, depth=depth, margin=margin)
+    with installation(home) as (settings, registry):
+        source = source_of(registry, "start", start)
+        lists = lists_with_negatives(lesson, mix, hard_by, registry, settings.home, seed)
+        longest = max_tokens or (read_manifest(source.folder).max_tokens if source.kind else 256)
+        options = SftOptions(
+            steps=steps,
+            batch=batch,
+            learning_rate=learning_rate,
+            max_tokens=longest,
+            loss=loss,
+            tau=tau,
+            head=head,
+            labels=labels,
+            seed=seed,
+            bf16=bf16,
+            accumulation=accumulation,
+            lora_rank=lora_rank,
+        )
+        ref, folder = new_version(registry, settings.home / "models", name)
+        with bar("fine-tuning") as progress:
+            finetune(
+                source.folder,
+                lists,
+                folder,
+                options,
+                progress=progress.update,
+                checkpoints=settings.home / "training",
+                sharded=sharded,
+            )
+        if is_writer():
+            judged = judged_on(lesson, {str(ref): folder})
+            figures = judged.get(str(ref), {})
+            made(register(registry, ref, folder, parents=source.parents, metrics=figures))
+            noted(judged)

@@ -1,0 +1,65 @@
+"""Which queries a stage learns from, and which it is judged on afterwards."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from ranklift.cli.datasets import Choice, Format, open_dataset
+from ranklift.rankers.base import RankingList
+from ranklift.rankers.data.judged import Judged
+from ranklift.rankers.data.splits import folds
+from ranklift.v1.errors import InvalidRequest
+
+FOLD = re.compile(r"(\d+)/(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """Data, and the ids of the queries to learn from and to be judged on; there may be no latter."""
+
+    judged: Judged
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+
+    def training_lists(self) -> list[RankingList]:
+        """Return the candidates of the queries to learn from, with their grades."""
+        return self.judged.lists(self.train)
+
+    def test_lists(self) -> list[RankingList]:
+        """Return the candidates of the other queries that have a judgment."""
+        return self.judged.lists(q for q in self.test if q in self.judged.grades)
+
+
+def lesson_of(data: str, choice: Choice, fold: str, home: Path | None) -> Lesson:
+    """Return the lesson of `data`, without the part that `fold` ("2/5") keeps for judging.
+
+    Raises:
+        RequestError: the data is not as it must be, or there is no such fold.
+    """
+    judged = open_dataset(data, choice, home=home)
+    if not fold:
+        return Lesson(judged, tuple(judged.queries), ())
+    match = FOLD.fullmatch(fold)
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
+        raise InvalidRequest.of("fold", f'"{fold}" must be like 2/5: the second of five parts')
+    chosen = folds(judged.queries, int(match[2]))[int(match[1]) - 1]
+    return Lesson(judged, chosen.train, chosen.test)
+
+
+def choice_of(
+    format_name: str, split: str, qrels: Path | None, run: Path | None, depth: int
+) -> Choice:
+    """Return what of a dataset the flags mean.
+
+    Raises:
+        InvalidRequest: there is no such format.
+    """
+    try:
+        kind = Format(format_name) if format_name else None
+    except ValueError as error:
+        raise InvalidRequest.of(
+            "format", f'"{format_name}" must be one of {", ".join(Format)}'
+        ) from error
+    return Choice(format=kind, split=split or None, qrels=qrels, run=run, depth=depth)
