@@ -20,15 +20,14 @@ from ranklift.rankers.artefacts import digest_of, load_ranker, read_manifest
 from ranklift.rankers.backbones import Size, first, load_language_model, minilm_folder, new_decoder
 from ranklift.rankers.base import (
     ClickedText,
-    Encoded,
     Ranker,
     RankingList,
     Text,
-    Values,
     score_texts,
 )
-from ranklift.rankers.encoding import Pair, PairEncoder, pad
+from ranklift.rankers.encoding import PairEncoder, pad
 from ranklift.rankers.evaluation import evaluate
+from ranklift.rankers.scores import score_lists
 from ranklift.rankers.training.batches import collate_lists, encode_lists, length_buckets
 from ranklift.rankers.training.cpt import CptOptions, document_loss, pretrain
 from ranklift.rankers.training.distil import (
@@ -41,7 +40,6 @@ from ranklift.rankers.training.distil import (
     standard,
 )
 from ranklift.rankers.training.loop import TrainingFailed
-from ranklift.rankers.training.scoring import score_lists
 from ranklift.rankers.training.sft import SftOptions, finetune
 from ranklift.v1.errors import AlreadyExists, InvalidRequest, NotReady
 
@@ -230,48 +228,6 @@ def test_grades_join_the_loss_when_gamma_asks_for_them(tmp_path: Path, family: F
         for name in ("with", "unread", "without")
     ]
     assert weights[0] != weights[1] == weights[2]
-
-
-def test_the_second_scoring_computes_nothing(tmp_path: Path, unjudged: list[RankingList]) -> None:
-    teacher = Counting()
-    lists = unjudged[:20]
-    pairs = sum(len(each.documents) for each in lists)
-    cold = score_lists(teacher, "sha256:a", lists, tmp_path)
-    assert (cold.computed, cold.found) == (pairs, 0)
-    calls = teacher.pairs
-    warm = score_lists(teacher, "sha256:a", lists, tmp_path)
-    assert (warm.computed, warm.found, teacher.pairs) == (0, pairs, calls)
-    assert warm.lists == cold.lists
-    # Another teacher, or another text, is not in the cache; another id is.
-    assert score_lists(teacher, "sha256:b", lists, tmp_path).computed == pairs
-    one = lists[0]
-    changed = [dataclasses.replace(d, text=d.text + " more") for d in one.documents[:1]]
-    renamed = [dataclasses.replace(d, id=d.id + "x") for d in one.documents[1:]]
-    edited = RankingList(one.query, (*changed, *renamed), one.targets)
-    assert score_lists(teacher, "sha256:a", [edited], tmp_path).computed == 1
-
-
-class Counting:
-    """A teacher that likes long texts and counts what it reads."""
-
-    kind = "decoder"
-    numerics = "fp32"
-
-    def __init__(self) -> None:
-        self.pairs = 0
-
-    def encode(
-        self,
-        query: str,
-        documents: Sequence[Text],
-        *,
-        max_tokens_per_document: int | None = None,
-    ) -> Encoded[Pair]:
-        return Encoded(tuple(Pair((0,) * len(each.body), 0) for each in documents))
-
-    def scores(self, pairs: Sequence[Pair]) -> Values:
-        self.pairs += len(pairs)
-        return np.array([float(pair.tokens) for pair in pairs])
 
 
 def test_a_loss_that_is_not_finite_stops_the_training(

@@ -16,8 +16,8 @@ from ranklift.events.frames import read_events
 from ranklift.rankers.artefacts import digest_of, load_ranker, load_version, read_manifest
 from ranklift.rankers.base import RankingList, Text, score_texts
 from ranklift.rankers.evaluation import Difference, compare, evaluate
+from ranklift.rankers.scores import score_lists
 from ranklift.rankers.training.distil import DistilOptions, FromArtefact, distil
-from ranklift.rankers.training.scoring import score_lists
 from ranklift.retrain.collaborators import Progress, TeacherScores, TrainedArtefact
 from ranklift.retrain.dataset import QueryLog, RetrainData
 from ranklift.retrain.gate import Evaluation

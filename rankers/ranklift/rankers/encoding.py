@@ -22,6 +22,8 @@ from ranklift.v1.errors import InvalidRequest
 # What is read of a text for every token that there is room for: four times what English has, so
 # that only what no model could read is lost, and a text of a megabyte costs no more than others.
 CHARS_PER_TOKEN = 20
+# Names the way of this module, for whoever keeps what was read this way: another one, another name.
+READING = "pairs-2"
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,10 +21,10 @@ from ranklift.rankers.backbones import TINY_DECODER, TINY_ENCODER, new_decoder
 from ranklift.rankers.base import ClickedText, RankingList
 from ranklift.rankers.bm25 import build_bm25
 from ranklift.rankers.evaluation import Evaluation, evaluate
+from ranklift.rankers.scores import score_lists
 from ranklift.rankers.tokenizers import train_tokenizer
 from ranklift.rankers.training.cpt import CptOptions, pretrain
 from ranklift.rankers.training.distil import DistilOptions, FromScratch, distil
-from ranklift.rankers.training.scoring import score_lists
 from ranklift.rankers.training.sft import SftOptions, finetune
 from ranklift.simulator.collections import Split, queries_in
 from ranklift.simulator.vectorised import SimulatedRanker, simulate

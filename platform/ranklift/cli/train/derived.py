@@ -122,9 +122,9 @@ def distil(
     from ranklift.cli.versions import new_version, register
     from ranklift.rankers.artefacts import load_ranker, read_manifest
     from ranklift.rankers.backbones import TINY_ENCODER
+    from ranklift.rankers.scores import score_lists
     from ranklift.rankers.training.distil import DistilOptions, FromScratch
     from ranklift.rankers.training.distil import distil as distilled
-    from ranklift.rankers.training.scoring import score_lists
 
     teacher_ref = _ref("teacher", teacher)
     ground = judged_ground(collection, depth)
