@@ -28,7 +28,7 @@ Loss: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The values that a setting may have: finite, from `low`, which may be left out, to `high`."""
+    """The numbers that a setting may be: finite, from `low` (itself left out if open) to `high`."""
 
     low: float
     high: float = math.inf
@@ -41,7 +41,7 @@ class Range:
     def __str__(self) -> str:
         if self.high < math.inf:
             return f"in [{self.low:g}, {self.high:g}]"
-        return f"{'above' if self.open_below else 'at least'} {self.low:g}"
+        return f"{'above' if self.open_below else 'at least'} {self.low:g} and finite"
 
 
 @dataclass(frozen=True, slots=True)

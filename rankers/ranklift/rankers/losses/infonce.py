@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor
-from torch.nn.functional import softplus
+from torch.nn.functional import logsigmoid
 
 from ranklift.rankers.losses.masked import best, cleared, hidden, mean_of_lists
 
@@ -31,8 +31,8 @@ def infonce(
     chosen = best(targets, mask) if positives is None else positives & mask
     negatives = mask & ~chosen
     logits = cleared(scores, mask) / temperature
-    # -log(e^p / (e^p + sum e^n)) = log(1 + exp(log sum e^n - p))
+    # e^p / (e^p + sum e^n) = sigmoid(p - log sum e^n)
     against = hidden(logits, negatives).logsumexp(1, keepdim=True)
-    per_positive = cleared(softplus(against - logits), chosen)
+    per_positive = cleared(-logsigmoid(logits - against), chosen)
     per_list = per_positive.sum(1) / chosen.sum(1).clamp(min=1)
     return mean_of_lists(per_list, chosen.any(1) & negatives.any(1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
+from torch.nn.functional import logsigmoid
 
 from ranklift.rankers.losses.masked import better, cleared, differences, hidden, mean_of_lists
 
@@ -39,7 +39,7 @@ def lambdaloss(
         differences(_discount(ranks)).abs() + mu * (_discount(apart) - _discount(apart + 1))
     )
     pairs = better(targets, mask)
-    terms = torch.where(pairs, weights * softplus(-differences(scores)), 0.0)
+    terms = torch.where(pairs, -weights * logsigmoid(differences(scores)), 0.0)
     return mean_of_lists(terms.sum((1, 2)), pairs.any(2).any(1))
 
 

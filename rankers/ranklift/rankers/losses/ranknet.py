@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor
-from torch.nn.functional import softplus
+from torch.nn.functional import logsigmoid
 
 from ranklift.rankers.losses.masked import better, cleared, differences, mean_of_pairs
 
@@ -17,4 +17,4 @@ def ranknet(scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:  # (querie
     is over the pairs of the whole batch. Burges et al., "Learning to Rank using
     Gradient Descent", ICML 2005; on a teacher's order: Rank-DistiLLM, arXiv 2405.07920.
     """
-    return mean_of_pairs(softplus(-differences(cleared(scores, mask))), better(targets, mask))
+    return mean_of_pairs(-logsigmoid(differences(cleared(scores, mask))), better(targets, mask))
