@@ -56,9 +56,8 @@ def test_traffic_teaches_a_teacher_and_the_teacher_a_student(
     assert run("simulate", "replay", *of, *served) == 0
     assert "0 failed calls" in capsys.readouterr().out
 
-    language_model = str(tmp_path / "lm")
-    assert run("train", "cpt", "--output", language_model, "--steps", "4") == 0
-    assert run("train", "sft", "--language-model", language_model, *of, "--steps", "4") == 0
+    assert run("train", "cpt", "--name", "lm", "--steps", "4") == 0
+    assert run("train", "sft", "--start", "lm@1", *of, "--steps", "4") == 0
     learn = ("train", "distil", "--teacher", "teacher@1", *of, "--steps", "4", "--name", "small")
     assert run(*learn) == 0
     assert "0 found in the cache" in capsys.readouterr().out
@@ -102,6 +101,7 @@ def test_traffic_teaches_a_teacher_and_the_teacher_a_student(
 def test_a_log_without_clicks_teaches_nothing(
     run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("train", "cpt", "--output", str(tmp_path / "lm")) == 2
+    assert run("train", "cpt", "--name", "lm") == 2
     assert "holds no clicks; serve some traffic" in capsys.readouterr().err
-    assert not (tmp_path / "lm").exists()
+    with registry_of(load_settings()) as registry:
+        assert registry.models.next_version("lm") == "1"

@@ -30,6 +30,7 @@ CHANGES: dict[str, str] = {
     "retrain run": "schedule",
     "retrain execute": "run_id",
     "train bm25": "name",
+    "train cpt": "name",
     "train sft": "name",
     "train distil": "name",
     "train cascade": "name",
@@ -53,7 +54,7 @@ READS = frozenset(
         "simulate coverage", "simulate matrix", "simulator fit", "simulator realism",
         "serve all", "serve gateway", "serve ranker", "serve scheduler",
         "experiment list", "experiment show", "experiment schema", "layer list", "token list",
-        "ramp status", "forecast list", "train cpt", "retrain list", "events export",
+        "ramp status", "forecast list", "train score", "retrain list", "events export",
         "events status", "events quarantine",
     }
 )  # fmt: skip

@@ -13,6 +13,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     BertConfig,
@@ -184,6 +185,20 @@ def cut(model: PreTrainedModel, layers: tuple[int, ...]) -> PreTrainedModel:
     encoder.layer = nn.ModuleList(stack[i] for i in layers)
     model.config.num_hidden_layers = len(layers)
     return model
+
+
+def depth_of(folder: Path) -> int:
+    """Return how many layers the encoder in `folder` has.
+
+    Raises:
+        InvalidRequest: no configuration of such a model is there.
+    """
+    try:
+        return int(AutoConfig.from_pretrained(folder, local_files_only=True).num_hidden_layers)
+    except (OSError, ValueError, AttributeError) as error:
+        raise InvalidRequest.of(
+            "uri", f'"{folder}" holds no model that can be read: {_first_line(error)}'
+        ) from error
 
 
 def first(count: int) -> tuple[int, ...]:

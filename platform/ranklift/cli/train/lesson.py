@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ranklift.cli.datasets import Choice, Format, open_dataset
+
 from ranklift.rankers.base import RankingList
 from ranklift.rankers.data.judged import Judged
 from ranklift.rankers.data.splits import folds

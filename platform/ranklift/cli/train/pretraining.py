@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -60,6 +59,7 @@ def cpt(
     the same command goes on where it was.
     """
     from ranklift.cli.datasets import open_clicks
+
     from ranklift.cli.train.lesson import choice_of
     from ranklift.cli.train.sources import source_of
     from ranklift.cli.versions import new_version, register
@@ -83,7 +83,9 @@ def cpt(
     with installation(home) as (settings, registry):
         source = None if start == SCRATCH else source_of(registry, "start", start)
         if source is None:
-            tokenizer = train_tokenizer((f"{c.query} {c.document.body}" for c in clicks), vocabulary)
+            tokenizer = train_tokenizer(
+                (f"{c.query} {c.document.body}" for c in clicks), vocabulary
+            )
             model = new_decoder(TINY_DECODER, tokenizer, max_tokens, seed=seed)
         else:
             tokenizer = load_tokenizer(source.folder)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -28,7 +27,143 @@ from ranklift.cli.train.options import (
     made,
 )
 
+if TYPE_CHECKING:
+    from ranklift.cli.train.taught import Taught
+
+SCRATCH = "scratch"
+
 Teachers = Annotated[
     list[str],
     typer.Option("--teacher", help="model@version; repeated, or with a weight: model@version=2."),
 ]
+
+
+def score(
+    teacher: Teachers,
+    data: Data,
+    fold: Fold = "",
+    depth: Depth = 50,
+    format_name: Format = "",
+    split: Split = "",
+    qrels: Qrels = None,
+    run: Candidates = None,
+    file: TrainingFile = None,
+    home: Home = None,
+) -> None:
+    """Score the candidates of all queries with a teacher, or several, and keep the scores.
+
+    What is kept is not scored again, by this command or by `distil`. Interrupted, the same
+    command goes on where it was.
+    """
+    from ranklift.cli.train.lesson import choice_of, lesson_of
+    from ranklift.cli.train.taught import taught_by
+
+    lesson = lesson_of(data, choice_of(format_name, split, qrels, run, depth), fold, home)
+    with installation(home) as (settings, registry), bar("teacher scores") as progress:
+        taught = taught_by(
+            registry, teacher, lesson.training_lists(), settings.home / "cache", progress.update
+        )
+    _told(taught)
+
+
+def distil(
+    teacher: Teachers,
+    data: Data,
+    name: Annotated[str, typer.Option(help="The student's name.")] = "student",
+    start: Annotated[
+        str,
+        typer.Option(
+            help='An encoder: model@version, a folder, "minilm", or "scratch" for a small one '
+            "with the teacher's vocabulary."
+        ),
+    ] = SCRATCH,
+    layers: Annotated[
+        int, typer.Option(min=0, help="Keep so many of its layers, spread evenly; 0: all.")
+    ] = 0,
+    first_layers: Annotated[bool, typer.Option(help="Keep the first ones instead.")] = False,
+    loss: Annotated[str, typer.Option(help="hybrid, point_mse, margin_mse, ranknet, ...")] = (
+        "hybrid"
+    ),
+    alpha: Annotated[float, typer.Option(min=0, max=1, help="The hybrid's part of Point-MSE.")] = (
+        0.5
+    ),
+    temperature: Annotated[float, typer.Option(min=0, help="Of the losses that have one.")] = 1.0,
+    gamma: Annotated[
+        float, typer.Option(min=0, help="Weight of a hinge on the judgments; 0 reads none.")
+    ] = 0.0,
+    steps: Steps = 600,
+    batch: Batch = 16,
+    learning_rate: Rate = 3e-3,
+    max_tokens: Annotated[
+        int, typer.Option(min=0, help="Longest input; 0: as the teacher's, or 256.")
+    ] = 0,
+    seed: Seed = 0,
+    bf16: Bf16 = False,
+    accumulation: Accumulation = 1,
+    fold: Fold = "",
+    depth: Depth = 50,
+    format_name: Format = "",
+    split: Split = "",
+    qrels: Qrels = None,
+    run: Candidates = None,
+    file: TrainingFile = None,
+    home: Home = None,
+) -> None:
+    """Distil an encoder from a teacher's scores, or several teachers' together.
+
+    Without --gamma no judgment is read. Interrupted, the same command goes on where it was.
+    """
+    from ranklift.cli.train.judging import judged_on, noted
+    from ranklift.cli.train.lesson import choice_of, lesson_of
+    from ranklift.cli.train.starts import start_of
+    from ranklift.cli.train.taught import taught_by
+    from ranklift.cli.versions import new_version, register
+    from ranklift.rankers.training.distil import DistilOptions
+    from ranklift.rankers.training.distil import distil as distilled
+    from ranklift.rankers.training.processes import is_writer
+
+    lesson = lesson_of(data, choice_of(format_name, split, qrels, run, depth), fold, home)
+    lists = lesson.training_lists()
+    with installation(home) as (settings, registry):
+        begin = start_of(registry, start, layers, first_layers, teacher)
+        with bar("teacher scores") as progress:
+            taught = taught_by(registry, teacher, lists, settings.home / "cache", progress.update)
+        options = DistilOptions(
+            steps=steps,
+            batch=batch,
+            learning_rate=learning_rate,
+            max_tokens=max_tokens or taught.max_tokens,
+            loss=loss,
+            alpha=alpha,
+            temperature=temperature,
+            gamma=gamma,
+            seed=seed,
+            bf16=bf16,
+            accumulation=accumulation,
+        )
+        ref, folder = new_version(registry, settings.home / "models", name)
+        with bar("distilling") as progress:
+            distilled(
+                begin.start,
+                taught.lists,
+                folder,
+                options,
+                teacher=taught.digest,
+                grades=[each.targets for each in lists] if gamma else None,
+                progress=progress.update,
+                checkpoints=settings.home / "training",
+            )
+        if is_writer():
+            judged = judged_on(lesson, {**taught.folders, str(ref): folder})
+            figures = judged.get(str(ref), {})
+            parents = (*taught.refs, *begin.parents)
+            made(register(registry, ref, folder, parents=parents, metrics=figures))
+            _told(taught)
+            noted(judged, teacher=str(taught.refs[0]), student=str(ref))
+
+
+def _told(taught: Taught) -> None:
+    out.print(
+        f"{taught.computed} teacher scores computed, {taught.found} found in the cache "
+        f"({taught.hit_rate:.1%})"
+    )

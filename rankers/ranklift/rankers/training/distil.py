@@ -1,12 +1,12 @@
 """Distillation: a small encoder learns to score like the teacher.
 
-    L = alpha * L_point + (1 - alpha) * L_margin + gamma * L_rank(grades)
+    L = loss(scores, teacher's scores) + gamma * L_rank(grades)
 
-The first two terms are DisRanker's hybrid (arXiv 2411.04539, stage 3). The
-third needs grades and is off by default; a pairwise loss on hard labels beside
-the teacher's helps cross-encoders (arXiv 2302.04112). The teacher's scores are
-standardised once, over all lists: per query, the offset that L_point learns
-would mean nothing.
+The loss is DisRanker's hybrid (arXiv 2411.04539, stage 3) or another one of
+`losses`. The second term needs grades and is off by default; a pairwise loss on
+hard labels beside the teacher's helps cross-encoders (arXiv 2302.04112). The
+teacher's scores are standardised once, over all lists: per query, the offset
+that a pointwise loss learns would mean nothing.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ from ranklift.rankers.backbones import (
 from ranklift.rankers.base import RankingList
 from ranklift.rankers.cross_encoder import load_tokenizer
 from ranklift.rankers.encoding import PairEncoder
-from ranklift.rankers.losses import hybrid, margin_ranking
+from ranklift.rankers.losses import margin_ranking
+from ranklift.rankers.losses.choice import LOSSES, Loss, distillation_loss
 from ranklift.rankers.training.batches import (
     EncodedList,
     collate_lists,
@@ -76,10 +77,10 @@ class FromArtefact:
 
 @dataclass(frozen=True, slots=True)
 class FromPretrained:
-    """A student cut out of a pretrained BERT: the layers kept, 0-based."""
+    """A student cut out of a pretrained encoder: the layers kept, 0-based, or all."""
 
     folder: Path
-    layers: tuple[int, ...]
+    layers: tuple[int, ...] | None = None
 
 
 Start: TypeAlias = FromScratch | FromArtefact | FromPretrained
@@ -87,16 +88,19 @@ Start: TypeAlias = FromScratch | FromArtefact | FromPretrained
 
 @dataclass(frozen=True, slots=True)
 class DistilOptions:
-    """How long, how fast and by which loss; `batch` counts lists, `alpha` is in [0, 1].
+    """How long, how fast and by which loss; `batch` counts lists.
 
-    `bf16` and `accumulation` are as in `CptOptions`.
+    `loss` is a name in `losses.choice`; `alpha` and `temperature` are read by
+    those losses that have them. `bf16` and `accumulation` are as in `CptOptions`.
     """
 
     steps: int = 400
     batch: int = 16
     learning_rate: float = 3e-3
     max_tokens: int = 64
+    loss: str = "hybrid"
     alpha: float = 0.5
+    temperature: float = 1.0
     gamma: float = 0.0
     seed: int = 0
     bf16: bool = False
@@ -126,7 +130,7 @@ def distil(
         TrainingFailed: the loss is not finite, or all scores became the same.
     """
     refuse_existing(folder)
-    _check(options, grades)
+    loss = _loss(options, grades)
     model, tokenizer, parent = _begin(start, options)
     encoder = PairEncoder(tokenizer, "encoder", options.max_tokens)
     mean, deviation = standard(lists)
@@ -143,17 +147,18 @@ def distil(
         collated = collate_lists(batch)
         scores = list_scores(model, "encoder", collated)
         mask = collated.mask.to(scores.device)
-        loss = hybrid(scores, collated.targets.to(scores.device), mask, options.alpha)
+        value = loss(scores, collated.targets.to(scores.device), mask)
         if options.gamma:
             graded = collated.grades.to(scores.device)
-            loss = loss + options.gamma * margin_ranking(scores, graded, mask)
-        return loss
+            value = value + options.gamma * margin_ranking(scores, graded, mask)
+        return value
 
     lineage = Lineage(
         "distil",
         tuple(digest for digest in (teacher, parent) if digest),
         lists_digest(lists),
-        asdict(options) | {"teacher_mean": mean, "teacher_deviation": deviation},
+        asdict(options)
+        | {"teacher_mean": mean, "teacher_deviation": deviation, "start": _described(start)},
     )
     kept = folder_of(checkpoints, lineage) if checkpoints else None
     trained = train(
@@ -186,19 +191,30 @@ def standard(lists: Sequence[RankingList]) -> tuple[float, float]:
     return statistics.fmean(targets), deviation
 
 
-def _check(options: DistilOptions, grades: Sequence[Sequence[float]] | None) -> None:
-    if not 0 <= options.alpha <= 1:
-        raise InvalidRequest.of("alpha", f"{options.alpha} must be in [0, 1]")
+def _loss(options: DistilOptions, grades: Sequence[Sequence[float]] | None) -> Loss:
+    """Return the loss on the teacher's scores that the options name, all of them checked."""
     if options.gamma < 0:
         raise InvalidRequest.of("gamma", f"{options.gamma} must be at least 0")
     if options.gamma and grades is None:
         raise InvalidRequest.of("grades", f"gamma is {options.gamma}; give grades, or gamma 0")
+    taken = LOSSES[options.loss].settings if options.loss in LOSSES else {}
+    given = {"alpha": options.alpha, "temperature": options.temperature}
+    return distillation_loss(options.loss, **{k: v for k, v in given.items() if k in taken})
+
+
+def _described(start: Start) -> str:
+    """Return in words what the digests of parents leave open."""
+    if isinstance(start, FromScratch):
+        return f"scratch, {start.size}"
+    if isinstance(start, FromPretrained) and start.layers is not None:
+        return f"layers {', '.join(map(str, start.layers))}"
+    return "whole"
 
 
 def _begin(
     start: Start, options: DistilOptions
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, str]:
-    """Return model, tokenizer, and the digest of the artefact that it goes on from or ""."""
+    """Return model, tokenizer, and the digest of the folder that it goes on from or ""."""
     if isinstance(start, FromScratch):
         tokenizer = load_tokenizer(start.teacher)
         model = new_encoder(start.size, tokenizer, options.max_tokens, seed=options.seed)
@@ -208,9 +224,9 @@ def _begin(
         return model, tokenizer, ""
     tokenizer = load_tokenizer(start.folder)
     if isinstance(start, FromPretrained):
-        model = load_scorer(start.folder, head_seed=options.seed)
-        parent = ""
-        model = cut(model, start.layers)
+        model, parent = load_scorer(start.folder, head_seed=options.seed), digest_of(start.folder)
+        if start.layers is not None:
+            model = cut(model, start.layers)
     else:
         kind = read_manifest(start.folder).kind
         if kind != "encoder":

@@ -1,7 +1,7 @@
 """Rank fine-tuning: a language model, decoder or encoder, becomes a teacher by a few judged lists.
 
-The scalar head sits on the closing token; the loss is the hinge on pairs of
-different grades (DisRanker, arXiv 2411.04539, stage 2).
+The head sits on the closing token; the loss is the hinge on pairs of different
+grades (DisRanker, arXiv 2411.04539, stage 2), or another one of `losses`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from ranklift.rankers.backbones import load_scorer
 from ranklift.rankers.base import RankingList
 from ranklift.rankers.cross_encoder import load_tokenizer
 from ranklift.rankers.encoding import PairEncoder
-from ranklift.rankers.losses import TAU, margin_ranking
+from ranklift.rankers.losses import TAU
+from ranklift.rankers.losses.choice import distillation_loss
 from ranklift.rankers.training.adapters import adapters
 from ranklift.rankers.training.batches import (
     EncodedList,
@@ -49,14 +50,15 @@ HEADS = ("score", "classifier", "pre_classifier", "pooler", "head")
 class SftOptions:
     """How long, how fast and by which loss; `batch` counts lists.
 
-    `tau` is the hinge's margin. `bf16`, `accumulation` and `lora_rank` are as in
-    `CptOptions`.
+    `loss` is a name in `losses.choice`, `tau` the hinge's margin. `bf16`,
+    `accumulation` and `lora_rank` are as in `CptOptions`.
     """
 
     steps: int = 100
     batch: int = 16
     learning_rate: float = 2e-3
     max_tokens: int = 64
+    loss: str = "hinge"
     tau: float = TAU
     seed: int = 0
     bf16: bool = False
@@ -88,6 +90,8 @@ def finetune(
         TrainingFailed: the loss is not finite, or all scores became the same.
     """
     refuse_existing(folder)
+    hinge = {"tau": options.tau} if options.loss == "hinge" else {}
+    loss = distillation_loss(options.loss, **hinge)
     model = load_scorer(start, head_seed=options.seed)
     tokenizer = load_tokenizer(start)
     encoder = PairEncoder(tokenizer, kind, options.max_tokens)
@@ -103,12 +107,8 @@ def finetune(
     def loss_of(model: PreTrainedModel, batch: Sequence[EncodedList]) -> Tensor:
         collated = collate_lists(batch)
         scores = list_scores(model, kind, collated)
-        return margin_ranking(
-            scores,
-            collated.targets.to(scores.device),
-            collated.mask.to(scores.device),
-            options.tau,
-        )
+        targets, mask = (each.to(scores.device) for each in (collated.targets, collated.mask))
+        return loss(scores, targets, mask)
 
     lineage = Lineage("sft", (digest_of(start),), lists_digest(lists), asdict(options))
     kept = folder_of(checkpoints, lineage) if checkpoints else None

@@ -1,0 +1,45 @@
+"""What a student begins as."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ranklift.cli.train.sources import source_of
+from ranklift.cli.train.taught import weighted_ref
+from ranklift.rankers.backbones import TINY_ENCODER, alternate, depth_of, first
+from ranklift.rankers.training.distil import FromArtefact, FromPretrained, FromScratch, Start
+from ranklift.store.registry import Registry
+from ranklift.store.values import ModelRef
+
+SCRATCH = "scratch"
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """How a student starts, and the versions that it goes on from."""
+
+    start: Start
+    parents: tuple[ModelRef, ...] = ()
+
+
+def start_of(
+    registry: Registry, start: str, layers: int, first_layers: bool, teachers: Sequence[str]
+) -> Begin:
+    """Return what the flags of `ranklift train distil` make a student begin as.
+
+    From scratch it takes the vocabulary of the first teacher.
+
+    Raises:
+        NotFound, NotReady, InvalidRequest: as `source_of`.
+    """
+    if start == SCRATCH:
+        ref, _ = weighted_ref(teachers[0])
+        return Begin(FromScratch(TINY_ENCODER, source_of(registry, "teacher", str(ref)).folder))
+    source = source_of(registry, "start", start)
+    if layers:
+        deep = depth_of(source.folder)
+        kept = first(layers) if first_layers else alternate(layers, of=deep)
+        return Begin(FromPretrained(source.folder, kept), source.parents)
+    whole: Start = FromArtefact(source.folder) if source.kind else FromPretrained(source.folder)
+    return Begin(whole, source.parents)

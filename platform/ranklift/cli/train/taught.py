@@ -1,0 +1,100 @@
+"""Lists with the scores of one teacher, or of several together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ranklift.cli.train.options import ref_of
+from ranklift.rankers.artefacts import load_ranker, read_manifest
+from ranklift.rankers.base import RankingList
+from ranklift.rankers.scores import Member, score_ensemble, score_lists
+from ranklift.rankers.training.loop import Progress
+from ranklift.store.registry import Registry
+from ranklift.store.values import ModelRef
+from ranklift.v1.errors import InvalidRequest
+
+# For teachers that read everything, as BM25 does.
+MAX_TOKENS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Taught:
+    """Lists with teachers' scores, and who they are: folders by name, and the digest of them all.
+
+    `max_tokens` is the most that one of them reads. `computed` and `found` count scores.
+    """
+
+    lists: tuple[RankingList, ...]
+    refs: tuple[ModelRef, ...]
+    folders: Mapping[str, Path]
+    digest: str
+    max_tokens: int
+    computed: int
+    found: int
+
+    @property
+    def hit_rate(self) -> float:
+        """The share of scores that were found in the cache, in [0, 1]."""
+        return self.found / max(1, self.computed + self.found)
+
+
+def taught_by(
+    registry: Registry,
+    teachers: Sequence[str],
+    lists: Sequence[RankingList],
+    cache: Path,
+    progress: Progress,
+) -> Taught:
+    """Return `lists` with the scores of `teachers`, "model@version" or "model@version=weight".
+
+    Raises:
+        NotFound: one of them is not registered.
+        InvalidRequest: a weight is no number above 0.
+    """
+    weighted = [weighted_ref(each) for each in teachers]
+    versions = [registry.models.get(ref) for ref, _ in weighted]
+    folders = [Path(version.uri) for version in versions]
+    rankers = [load_ranker(folder) for folder in folders]
+    if len(versions) == 1:
+        digest = versions[0].digest
+        one = score_lists(rankers[0], digest, lists, cache, progress=progress)
+        scored, computed, found = one.lists, one.computed, one.found
+    else:
+        members = [
+            Member(ranker, version.digest, weight)
+            for ranker, version, (_, weight) in zip(rankers, versions, weighted, strict=True)
+        ]
+        several = score_ensemble(members, lists, cache, progress=progress)
+        digest = several.digest
+        scored, computed, found = several.lists, several.computed, several.found
+    return Taught(
+        lists=scored,
+        refs=tuple(version.ref for version in versions),
+        folders={
+            str(version.ref): folder for version, folder in zip(versions, folders, strict=True)
+        },
+        digest=digest,
+        max_tokens=max(read_manifest(folder).max_tokens for folder in folders) or MAX_TOKENS,
+        computed=computed,
+        found=found,
+    )
+
+
+def weighted_ref(text: str) -> tuple[ModelRef, float]:
+    """Return the version and the weight, 1 by default, that a --teacher names.
+
+    Raises:
+        InvalidRequest: it is not of that form, or the weight is no number above 0.
+    """
+    name, _, weight = text.partition("=")
+    ref = ref_of("teacher", name)
+    try:
+        value = float(weight or 1)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise InvalidRequest.of("teacher", f'the weight in "{text}" must be a number above 0')
+    return ref, value
