@@ -1,0 +1,155 @@
+"""Training a cross-encoder, side by side with sentence-transformers on the same triples.
+
+python -m tests.benchmarks.run train_speed
+
+The peer's trainer needs one package more: pip install datasets
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+
+from ranklift.cli.datasets import Choice, open_dataset
+from ranklift.rankers.backbones import minilm_folder, seeded
+from ranklift.rankers.base import RankingList
+from ranklift.rankers.cross_encoder import load_tokenizer
+from ranklift.rankers.encoding import PairEncoder
+from ranklift.rankers.training.distil import DistilOptions, FromPretrained, distil
+
+ROOT = Path(__file__).parents[2]
+CRANFIELD = ROOT.parent / "shared" / "data" / "cranfield"
+STEPS, ROUNDS = 30, 5
+OPTIONS = DistilOptions(
+    steps=STEPS, batch=16, learning_rate=1e-5, max_tokens=256, loss="margin_mse"
+)
+BAR = 1.3
+
+
+def triples(count: int, seed: int) -> list[RankingList]:
+    """Return queries with a relevant document and one that BM25 found, and made-up targets."""
+    judged = open_dataset(str(CRANFIELD), Choice(depth=20))
+    rng = np.random.default_rng(seed)
+    found = []
+    queries = [q for q in judged.grades if any(judged.grades[q].values())]
+    while len(found) < count:
+        query = queries[int(rng.integers(len(queries)))]
+        relevant = [d for d, grade in judged.grades[query].items() if grade > 0]
+        others = [d for d in judged.candidates[query] if d not in relevant]
+        if others:
+            chosen = (relevant[int(rng.integers(len(relevant)))], others[int(rng.integers(len(others)))])
+            one = judged.list_of(query, chosen)
+            found.append(
+                dataclasses.replace(one, targets=(1 + rng.random(), float(rng.random())))
+            )
+    return found
+
+
+def ours(lists: list[RankingList], bf16: bool) -> float:
+    """Return the seconds that a whole distillation takes, reading and writing included."""
+    options = dataclasses.replace(OPTIONS, bf16=bf16)
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        distil(FromPretrained(minilm_folder()), lists, Path(folder) / "student", options)
+        return time.perf_counter() - started
+
+
+def theirs(lists: list[RankingList], bf16: bool) -> float:
+    """Return the same of sentence-transformers' trainer, with its defaults otherwise."""
+    from datasets import Dataset
+    from sentence_transformers import CrossEncoder
+    from sentence_transformers.cross_encoder import (
+        CrossEncoderTrainer,
+        CrossEncoderTrainingArguments,
+    )
+    from sentence_transformers.cross_encoder.losses import MarginMSELoss
+
+    with tempfile.TemporaryDirectory() as folder, seeded(OPTIONS.seed):
+        started = time.perf_counter()
+        model = CrossEncoder(str(minilm_folder()), num_labels=1, max_length=OPTIONS.max_tokens)
+        data = Dataset.from_dict(
+            {
+                "query": [one.query for one in lists],
+                "positive": [one.documents[0].body for one in lists],
+                "negative": [one.documents[1].body for one in lists],
+                "score": [one.targets[0] - one.targets[1] for one in lists],
+            }
+        )
+        arguments = CrossEncoderTrainingArguments(
+            output_dir=folder,
+            max_steps=STEPS,
+            per_device_train_batch_size=OPTIONS.batch,
+            learning_rate=OPTIONS.learning_rate,
+            warmup_steps=STEPS // 10,
+            weight_decay=0.01,
+            bf16=bf16,
+            use_cpu=not torch.accelerator.is_available(),
+            report_to="none",
+            save_strategy="no",
+            logging_strategy="no",
+            disable_tqdm=True,
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            trainer: Any = CrossEncoderTrainer(
+                model=model, args=arguments, train_dataset=data, loss=MarginMSELoss(model)
+            )
+            trainer.train()
+        model.save_pretrained(str(Path(folder) / "student"))
+        return time.perf_counter() - started
+
+
+def measure() -> str:
+    """Train with both, in turn, and return the page."""
+    lists = triples(STEPS * OPTIONS.batch, seed=0)
+    pairs = 2 * STEPS * OPTIONS.batch
+    rows = []
+    for bf16 in (False, True):
+        taken: list[tuple[float, float]] = []
+        for round_ in range(ROUNDS + 1):
+            pair = [0.0, 0.0]
+            for who in (0, 1) if round_ % 2 else (1, 0):
+                pair[who] = (ours, theirs)[who](lists, bf16)
+            if round_:  # the first one warms caches
+                taken.append((pair[0], pair[1]))
+        ratios = sorted(their / our for our, their in taken)
+        rows.append(
+            f"| {'bf16' if bf16 else 'fp32'} | {pairs / median(our for our, _ in taken):.0f} | "
+            f"{pairs / median(their for _, their in taken):.0f} | **{median(ratios):.2f}** | "
+            f"{ratios[0]:.2f} to {ratios[-1]:.2f} |"
+        )
+    return "\n".join(
+        [
+            "# Training a cross-encoder",
+            "",
+            f"all-MiniLM-L6-v2 learns {len(lists)} triples of Cranfield (a query, a relevant document, one "
+            f"that BM25 found) by Margin-MSE: {STEPS} steps of {OPTIONS.batch} triples, "
+            f"{OPTIONS.max_tokens} tokens at most, AdamW. Both read texts, train and write the model.",
+            "",
+            "| products | ranklift, pairs/s | sentence-transformers, pairs/s | ratio | of 5 rounds |",
+            "|---|--:|--:|--:|--:|",
+            *rows,
+            "",
+            f"Wanted: a ratio of at least {BAR}. {_lengths(lists)}",
+        ]
+    )
+
+
+def _lengths(lists: list[RankingList]) -> str:
+    """Say how much padding a batch as it comes has, and one of like lengths."""
+    encoder = PairEncoder(load_tokenizer(minilm_folder()), "encoder", OPTIONS.max_tokens)
+    pairs = [pair.tokens for one in lists for pair in encoder.encode(one.query, one.documents).pairs]
+    width = 2 * OPTIONS.batch
+    padded = sum(max(pairs[i : i + width]) * len(pairs[i : i + width]) for i in range(0, len(pairs), width))
+    return (
+        f"Of the tokens of batches as they come {1 - sum(pairs) / padded:.0%} are padding: what ranklift "
+        "saves, as it computes documents of like length together, whichever list they are of."
+    )
