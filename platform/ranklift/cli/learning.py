@@ -11,6 +11,7 @@ import grpc
 
 from ranklift.cli.collections import judged_ground
 from ranklift.cli.composition import files_of
+from ranklift.cli.logged_clicks import click_grades
 from ranklift.cli.protection import credentials_of
 from ranklift.events.frames import read_events
 from ranklift.rankers.artefacts import digest_of, load_ranker, load_version, read_manifest
@@ -120,7 +121,7 @@ class RankerTrainer:
             folder,
             options,
             teacher=lineage.parents[-1],
-            grades=[_click_grades(query) for query, _ in learnt],
+            grades=[click_grades(query) for query, _ in learnt],
             progress=progress,
         )
         made = read_manifest(folder)
@@ -143,7 +144,7 @@ class RankerEvaluator:
         """Return the differences, challenger minus champion, and the challenger's score spread."""
         lists, source = list(self._judged), "judgments"
         if not lists:
-            lists = [_as_list(each, _click_grades(each)) for each in data.held_out]
+            lists = [_as_list(each, click_grades(each)) for each in data.held_out]
             source = "clicks"
         ranker = load_ranker(challenger.folder)
         differences = compare(
@@ -253,12 +254,6 @@ def _judged_lists(settings: RetrainSettings) -> list[RankingList]:
 def _as_list(query: QueryLog, targets: Sequence[float]) -> RankingList:
     texts = tuple(Text(d.document_id, d.title, d.text) for d in query.documents)
     return RankingList(query.query, texts, tuple(targets))
-
-
-def _click_grades(query: QueryLog) -> list[float]:
-    """Return 1 for documents clicked more than the query's mean, position bias removed, else 0."""
-    mean = statistics.fmean(document.click_rate for document in query.documents)
-    return [float(d.clicks > 0 and d.click_rate > mean) for d in query.documents]
 
 
 def _comparison(found: Difference, source: str) -> Comparison:

@@ -69,7 +69,7 @@ def test_other_judgments_or_none_are_read_on_request(tmp_path: Path) -> None:
     (tmp_path / "qrels" / "train.tsv").write_text("query-id\tcorpus-id\tscore\nq2\td2\t1\n")
     assert load_beir(tmp_path, judgments_file="qrels/train.tsv").judgments == {"q2": {"d2": 1}}
     assert load_beir(tmp_path, judgments_file=None).judgments == {}
-    with pytest.raises(NotFound, match="dev.tsv does not exist"):
+    with pytest.raises(NotFound, match=r"dev.tsv does not exist"):
         load_beir(tmp_path, judgments_file="qrels/dev.tsv")
 
 
