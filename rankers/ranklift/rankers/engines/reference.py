@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 from ranklift.rankers.base import Values
 from ranklift.rankers.encoding import Batch, Pair, chunks, pad
+from ranklift.rankers.heads import score_of_logits
 
 # Above 2,048 tokens the activations of a small model leave the processor's cache.
 CHUNK_TOKENS = 2_048
@@ -38,21 +39,20 @@ class ReferenceEngine:
 
 
 def pair_scores(model: PreTrainedModel, kind: str, batch: Batch) -> Tensor:  # (pairs,)
-    """Return the logits of a padded batch, in fp32."""
+    """Return the scores of a padded batch, in fp32."""
     ids, mask = batch.input_ids.to(model.device), batch.attention_mask.to(model.device)
     if kind == "decoder":
         return last_token_scores(model, ids, mask)
     # Not all encoders tell query and document apart by types: RoBERTa knows one, DistilBERT none.
     typed = getattr(model.config, "type_vocab_size", 0) >= 2
     types = {"token_type_ids": batch.token_type_ids.to(model.device)} if typed else {}
-    logits: Tensor = model(input_ids=ids, attention_mask=mask, **types).logits
-    return logits.squeeze(-1).float()
+    return score_of_logits(model(input_ids=ids, attention_mask=mask, **types).logits)
 
 
 def last_token_scores(
     model: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor
 ) -> Tensor:  # (pairs, tokens) x 2 -> (pairs,)
-    """Return the head's value on the last token that the mask shows, wherever the padding is.
+    """Return the head's scores on the last token that the mask shows, wherever the padding is.
 
     The model's own forward finds that token by the padding's id, which many
     decoders share with the closing token; the mask cannot be mistaken.
@@ -68,5 +68,4 @@ def last_token_scores(
     last = (attention_mask * steps).argmax(1)
     closing = hidden[torch.arange(len(hidden), device=hidden.device), last]
     head: Any = model.score
-    scores: Tensor = head(closing)
-    return scores.squeeze(-1).float()
+    return score_of_logits(head(closing))

@@ -22,6 +22,7 @@ from ranklift.rankers.base import Values
 from ranklift.rankers.encoding import Pair
 from ranklift.rankers.engines.bert_weights import why_unknown
 from ranklift.rankers.engines.packed_layout import packed_chunks
+from ranklift.rankers.heads import score_of_logits
 
 ATTENTION = "ranklift_varlen"
 CHUNK_TOKENS = {"cpu": 1_024, "cuda": 16_384}
@@ -73,8 +74,7 @@ class VarlenEngine:
             firsts = hidden[offsets[:-1].long().to(device)][:, None]
             pooler = getattr(model.base_model, "pooler", None)
             logits = model.classifier(firsts if pooler is None else pooler(firsts))
-        scores: Tensor = logits.squeeze(-1).float()
-        return scores
+        return score_of_logits(logits)
 
 
 def why_not_varlen(model: PreTrainedModel, kind: str, max_tokens: int) -> str:
