@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from ranklift.cli.collections import Ground, judged_ground
-from ranklift.rankers.backbones import minilm_folder
 from ranklift.rankers.base import RankingList
+from ranklift.rankers.pretrained import minilm_folder
 from ranklift.rankers.training.sft import SftOptions, finetune
 
 ROOT = Path(__file__).parents[2]

@@ -25,9 +25,9 @@ from ranklift.rankers.artefacts import (
     new_artefact,
     refuse_existing,
 )
-from ranklift.rankers.backbones import save
 from ranklift.rankers.base import ClickedText, RankingList
 from ranklift.rankers.encoding import Pair, PairEncoder, pad
+from ranklift.rankers.saving import save
 from ranklift.rankers.training.batches import length_buckets
 from ranklift.rankers.training.loop import Progress, Trained, no_progress, train
 from ranklift.v1.errors import InvalidRequest
@@ -87,7 +87,7 @@ def pretrain(
         Lineage("cpt", parents, lists_digest(learnt), asdict(options)),
     )
     with new_artefact(folder, manifest) as temporary:
-        save(model, tokenizer, temporary)
+        save(model, tokenizer, temporary, max_tokens=options.max_tokens)
     return trained
 
 

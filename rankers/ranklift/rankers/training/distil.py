@@ -31,17 +31,18 @@ from ranklift.rankers.artefacts import (
 )
 from ranklift.rankers.backbones import (
     Size,
+    check_fit,
     cut,
     load_scorer,
     new_encoder,
     reduced_embeddings,
-    save,
     word_embeddings,
 )
 from ranklift.rankers.base import RankingList
 from ranklift.rankers.cross_encoder import load_tokenizer
 from ranklift.rankers.encoding import PairEncoder
 from ranklift.rankers.losses import hybrid, margin_ranking
+from ranklift.rankers.saving import save
 from ranklift.rankers.training.batches import (
     EncodedList,
     collate_lists,
@@ -158,7 +159,7 @@ def distil(
     with new_artefact(
         folder, Manifest("encoder", "fp32", options.max_tokens, lineage)
     ) as temporary:
-        save(model, tokenizer, temporary)
+        save(model, tokenizer, temporary, max_tokens=options.max_tokens)
     return trained
 
 
@@ -193,8 +194,9 @@ def _begin(
     if isinstance(start, FromScratch):
         tokenizer = load_tokenizer(start.teacher)
         model = new_encoder(start.size, tokenizer, options.max_tokens, seed=options.seed)
-        known = word_embeddings(load_scorer(start.teacher))[: len(tokenizer)]
-        reduced = reduced_embeddings(known, start.size.width)
+        teacher = load_scorer(start.teacher)
+        check_fit(teacher, tokenizer, 0)
+        reduced = reduced_embeddings(word_embeddings(teacher)[: len(tokenizer)], start.size.width)
         word_embeddings(model)[:, : reduced.shape[1]] = reduced
         return model, tokenizer, ""
     tokenizer = load_tokenizer(start.folder)
@@ -209,9 +211,5 @@ def _begin(
                 "start", f'"{start.folder}" is of kind "{kind}", a student starts from an encoder'
             )
         model, parent = load_scorer(start.folder), digest_of(start.folder)
-    longest = int(model.config.max_position_embeddings)
-    if options.max_tokens > longest:
-        raise InvalidRequest.of(
-            "max_tokens", f"{options.max_tokens} is more than the {longest} that this model reads"
-        )
+    check_fit(model, tokenizer, options.max_tokens)
     return model, tokenizer, parent

@@ -22,11 +22,12 @@ from ranklift.rankers.artefacts import (
     new_artefact,
     refuse_existing,
 )
-from ranklift.rankers.backbones import load_scorer, save
+from ranklift.rankers.backbones import check_fit, load_scorer
 from ranklift.rankers.base import RankingList
 from ranklift.rankers.cross_encoder import load_tokenizer
 from ranklift.rankers.encoding import PairEncoder
 from ranklift.rankers.losses import TAU, margin_ranking
+from ranklift.rankers.saving import save
 from ranklift.rankers.training.batches import (
     EncodedList,
     collate_lists,
@@ -74,6 +75,7 @@ def finetune(
     refuse_existing(folder)
     model = load_scorer(start, head_seed=options.seed)
     tokenizer = load_tokenizer(start)
+    check_fit(model, tokenizer, options.max_tokens)
     encoder = PairEncoder(tokenizer, kind, options.max_tokens)
     encoded = [each for each in encode_lists(encoder, lists) if len(set(each.targets)) > 1]
     if not encoded:
@@ -106,5 +108,5 @@ def finetune(
     lineage = Lineage("sft", (digest_of(start),), lists_digest(lists), asdict(options))
     manifest = Manifest(kind, "fp32", options.max_tokens, lineage)
     with new_artefact(folder, manifest) as temporary:
-        save(model, tokenizer, temporary)
+        save(model, tokenizer, temporary, max_tokens=options.max_tokens)
     return trained
