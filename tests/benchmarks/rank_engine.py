@@ -28,7 +28,7 @@ from transformers import PreTrainedTokenizerBase
 
 from ranklift.rankers.agreement import Agreement, agreement
 from ranklift.rankers.artefacts import Lineage, Manifest, load_ranker, new_artefact
-from ranklift.rankers.backbones import load_scorer, minilm_folder, save
+from ranklift.rankers.backbones import load_scorer
 from ranklift.rankers.base import Ranker, RankingList, Text, score_texts
 from ranklift.rankers.convert import convert
 from ranklift.rankers.cross_encoder import load_tokenizer
@@ -37,6 +37,8 @@ from ranklift.rankers.engines import packed
 from ranklift.rankers.engines.bert_weights import Affine, encoder_weights
 from ranklift.rankers.engines.packed import PackedEngine
 from ranklift.rankers.engines.packed_linear import onednn_linear, plain_linear
+from ranklift.rankers.pretrained import minilm_folder
+from ranklift.rankers.saving import save
 
 ROOT = Path(__file__).parents[2]
 PEERS = ROOT / "build" / "peers" / "rank" / "bin" / "python"

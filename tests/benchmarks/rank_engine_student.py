@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from ranklift.cli.collections import Ground, judged_ground
-from ranklift.rankers.backbones import minilm_folder
 from ranklift.rankers.base import RankingList
+from ranklift.rankers.pretrained import minilm_folder
 from ranklift.rankers.training.sft import SftOptions, finetune
 
 ROOT = Path(__file__).parents[2]
@@ -32,7 +32,7 @@ OPTIONS = SftOptions(steps=300, batch=3, learning_rate=5e-5, max_tokens=128, see
 def trained_student() -> Path:
     """Return the folder of the trained student, which is made if it is not there."""
     if not FOLDER.exists():
-        finetune(minilm_folder(), _training_lists(), FOLDER, OPTIONS, kind="encoder")
+        finetune(minilm_folder(), _training_lists(), FOLDER, OPTIONS)
     return FOLDER
 
 

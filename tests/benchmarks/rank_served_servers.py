@@ -30,7 +30,9 @@ from transformers import AutoTokenizer
 
 from ranklift.cli.composition import registry_of
 from ranklift.rankers.artefacts import Lineage, Manifest, digest_of, new_artefact
-from ranklift.rankers.backbones import load_scorer, minilm_folder, save
+from ranklift.rankers.backbones import load_scorer
+from ranklift.rankers.pretrained import minilm_folder
+from ranklift.rankers.saving import save
 from ranklift.settings import load_settings
 from ranklift.store.values import Lineage as StoredLineage
 from ranklift.store.values import ModelRef, ModelVersion

@@ -24,9 +24,11 @@ import structlog
 from transformers import AutoTokenizer
 
 from ranklift.rankers.artefacts import Lineage, Manifest, new_artefact
-from ranklift.rankers.backbones import load_scorer, minilm_folder, save
+from ranklift.rankers.backbones import load_scorer
 from ranklift.rankers.base import Text
 from ranklift.rankers.loaded import VersionToLoad
+from ranklift.rankers.pretrained import minilm_folder
+from ranklift.rankers.saving import save
 from ranklift.rankers.server import serve_ranker
 from ranklift.rankers.serving.cores import shared
 from ranklift.rankers.serving.options import ServingOptions

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from ranklift.rankers.backbones import TINY_ENCODER, Size, minilm_folder, new_encoder
+from ranklift.rankers.backbones import TINY_ENCODER, Size, new_encoder
 from ranklift.rankers.base import Text, score_texts
 from ranklift.rankers.cross_encoder import CrossEncoder, load_tokenizer
 from ranklift.rankers.encoding import Pair, PairEncoder
 from ranklift.rankers.engines.reference import ReferenceEngine
+from ranklift.rankers.pretrained import minilm_folder
 from ranklift.rankers.token_cache import DOCUMENT_TOKENS, TOKEN_BYTES, TokenCache
 
 REQUESTS, DOCUMENTS, ROUNDS = 40, 30, 9

@@ -16,9 +16,10 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ranklift.rankers.artefacts import Lineage, Manifest, new_artefact
-from ranklift.rankers.backbones import Size, new_decoder, new_encoder, save
+from ranklift.rankers.backbones import Size, new_decoder, new_encoder
 from ranklift.rankers.base import ClickedText, RankingList, Text
 from ranklift.rankers.bm25 import build_bm25
+from ranklift.rankers.saving import save
 from ranklift.rankers.tokenizers import train_tokenizer
 
 CONCEPTS = 24
@@ -132,7 +133,7 @@ def write(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, kind: str, folder: Path
 ) -> None:
     with new_artefact(folder, Manifest(kind, "fp32", MAX_TOKENS, Lineage("cpt"))) as temporary:
-        save(model, tokenizer, temporary)
+        save(model, tokenizer, temporary, max_tokens=MAX_TOKENS)
 
 
 def language_model_with_head(folder: Path) -> PreTrainedModel:

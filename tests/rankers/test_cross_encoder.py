@@ -19,18 +19,19 @@ from ranklift.rankers.backbones import (
     cut,
     first,
     load_scorer,
-    minilm_folder,
     new_encoder,
     reduced_embeddings,
 )
 from ranklift.rankers.base import Text, score_texts
 from ranklift.rankers.cross_encoder import CrossEncoder, load_tokenizer
-from ranklift.rankers.encoding import PairEncoder, chunks, pad, template_of
+from ranklift.rankers.encoding import PairEncoder, chunks, pad
 from ranklift.rankers.engines.reference import (
     CHUNK_TOKENS,
     ReferenceEngine,
     last_token_scores,
 )
+from ranklift.rankers.pretrained import minilm_folder
+from ranklift.rankers.templates import template_of
 from ranklift.v1.errors import InvalidRequest, NotReady
 
 NEURAL = pytest.mark.parametrize("kind", ["decoder", "encoder"])

@@ -26,7 +26,6 @@ from ranklift.rankers.backbones import (
     load_scorer,
     new_decoder,
     new_encoder,
-    save,
     seeded,
 )
 from ranklift.rankers.base import RankingList, Text, score_texts
@@ -35,6 +34,7 @@ from ranklift.rankers.cross_encoder import load_tokenizer
 from ranklift.rankers.encoding import PairEncoder
 from ranklift.rankers.heads import label_tokens, load_with_head, score_of_logits
 from ranklift.rankers.losses import margin_ranking
+from ranklift.rankers.saving import save
 from ranklift.rankers.tokenizers import train_tokenizer
 from ranklift.rankers.training.batches import collate_lists, encode_lists, list_scores
 from ranklift.v1.errors import InvalidRequest

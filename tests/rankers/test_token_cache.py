@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerBase
 
-from ranklift.rankers.backbones import minilm_folder
 from ranklift.rankers.base import Text
 from ranklift.rankers.cross_encoder import load_tokenizer
 from ranklift.rankers.encoding import PairEncoder
 from ranklift.rankers.lru import CacheUse
+from ranklift.rankers.pretrained import minilm_folder
 from ranklift.rankers.token_cache import DOCUMENT_TOKENS, TOKEN_BYTES, TokenCache
 from ranklift.v1.errors import NotReady
 

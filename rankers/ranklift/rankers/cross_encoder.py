@@ -14,7 +14,7 @@ from pathlib import Path
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from ranklift.rankers.artefacts import Manifest
-from ranklift.rankers.backbones import load_scorer
+from ranklift.rankers.backbones import check_fit, load_scorer
 from ranklift.rankers.base import Encoded, Text, Values, finite
 from ranklift.rankers.encoding import Pair, PairEncoder
 from ranklift.rankers.engines.base import Engine
@@ -70,8 +70,10 @@ def load_cross_encoder(
         NotReady: the engine that does is too far off on this machine.
     """
     model = load_scorer(folder)
+    tokenizer = load_tokenizer(folder)
+    check_fit(model, tokenizer, manifest.max_tokens)
     cache = TokenCache(token_cache_tokens) if token_cache_tokens else None
-    encoder = PairEncoder(load_tokenizer(folder), manifest.kind, manifest.max_tokens, cache)
+    encoder = PairEncoder(tokenizer, manifest.kind, manifest.max_tokens, cache)
     engine = choose_engine(
         model,
         manifest.kind,

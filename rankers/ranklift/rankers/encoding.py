@@ -1,8 +1,5 @@
 """From query and documents to token ids, the same in training and in serving.
 
-    encoder    [CLS] query [SEP] title text [SEP]          token types 0...0 1...1
-    decoder    <bos> query <sep> title text <eos>          <bos>, <sep> where the tokenizer has them
-
 What does not fit is cut off the document, never off the closing token.
 """
 
@@ -16,6 +13,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from ranklift.rankers.base import Encoded, Text
+from ranklift.rankers.templates import template_of
 from ranklift.rankers.token_cache import TokenCache
 from ranklift.v1.errors import InvalidRequest
 
@@ -36,19 +34,6 @@ class Pair:
     @property
     def tokens(self) -> int:
         return len(self.ids)
-
-
-@dataclass(frozen=True, slots=True)
-class Template:
-    """The special tokens around query and document."""
-
-    before: tuple[int, ...]
-    between: tuple[int, ...]
-    closing: int
-
-    @property
-    def length(self) -> int:
-        return len(self.before) + len(self.between) + 1
 
 
 class PairEncoder:
@@ -123,36 +108,6 @@ class PairEncoder:
         read = self._room + 1
         encoded = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         return [each.ids[:read] for each in encoded]
-
-
-def template_of(tokenizer: PreTrainedTokenizerBase, kind: str) -> Template:
-    """Return the template of an encoder's or a decoder's tokenizer.
-
-    Raises:
-        InvalidRequest: the tokenizer lacks a special token that it needs.
-    """
-    if kind == "encoder":
-        before, between, closing = (
-            tokenizer.cls_token_id,
-            tokenizer.sep_token_id,
-            tokenizer.sep_token_id,
-        )
-        complete = before is not None and between is not None
-    else:
-        before, between, closing = (
-            tokenizer.bos_token_id,
-            tokenizer.sep_token_id,
-            tokenizer.eos_token_id,
-        )
-        complete = closing is not None
-    if not complete or closing is None:
-        needs = "[CLS] and [SEP]" if kind == "encoder" else "an end-of-sequence token"
-        raise InvalidRequest.of("uri", f"the tokenizer of this {kind} lacks {needs}")
-    return Template(
-        before=() if before is None else (before,),
-        between=() if between is None else (between,),
-        closing=closing,
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
-from ranklift.rankers.backbones import minilm_folder
 from ranklift.rankers.base import Text
 from ranklift.rankers.bench.questions import WORDS, Question, generated, read_questions
 from ranklift.rankers.bench.rounds import Plan
+from ranklift.rankers.pretrained import minilm_folder
 from ranklift.v1.errors import InvalidRequest, NotFound
 
 

@@ -16,7 +16,8 @@ from transformers import (
 )
 
 from ranklift.rankers.backbones import seeded
-from ranklift.rankers.encoding import Pair, Template
+from ranklift.rankers.encoding import Pair
+from ranklift.rankers.templates import Template
 
 WORDS = 300
 MAX_TOKENS = 512

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from tests.rankers.engines.encoders import MAX_TOKENS, bert, electra, random_pairs
 from transformers import PreTrainedModel
 
-from ranklift.rankers.backbones import load_scorer, minilm_folder
+from ranklift.rankers.backbones import load_scorer
 from ranklift.rankers.base import Values
 from ranklift.rankers.encoding import Pair, pad
 from ranklift.rankers.engines.bert_weights import ACTIVATIONS, encoder_weights, why_unknown
 from ranklift.rankers.engines.packed import CHUNK_TOKENS, PackedEngine
 from ranklift.rankers.engines.packed_linear import MakeLinear, onednn_linear, plain_linear
+from ranklift.rankers.pretrained import minilm_folder
 from ranklift.v1.errors import NotReady
 
 FAMILY = pytest.mark.parametrize("make", [bert, electra])

@@ -16,7 +16,8 @@ from ranklift.cli.demo.school import (
 )
 from ranklift.cli.output import bar
 from ranklift.cli.versions import new_version, register
-from ranklift.rankers.backbones import alternate, minilm_folder
+from ranklift.rankers.backbones import alternate
+from ranklift.rankers.pretrained import minilm_folder
 from ranklift.rankers.training.distil import DistilOptions, FromPretrained, distil
 from ranklift.rankers.training.sft import SftOptions, finetune
 from ranklift.store.values import ModelRef
@@ -42,7 +43,6 @@ def make_teacher(school: School, bm25: ModelRef) -> ModelRef:
                 max_tokens=MAX_TOKENS,
                 seed=school.seed,
             ),
-            kind="encoder",
             progress=progress.update,
         )
     register(school.registry, ref, folder)

@@ -32,7 +32,7 @@ from ranklift.cli.demo.traffic import Outcome, play, rankings_of, world_of
 from ranklift.cli.output import complain, out, step
 from ranklift.lift.render.as_html import to_html
 from ranklift.lift.render.as_table import to_table
-from ranklift.rankers.backbones import minilm_folder
+from ranklift.rankers.pretrained import minilm_folder
 from ranklift.settings import load_settings
 from ranklift.simulator.candidates import DEPTH, save_run
 from ranklift.simulator.collections import Collection, Split, queries_in, save_beir

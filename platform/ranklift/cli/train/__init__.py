@@ -8,6 +8,8 @@ cascade                           a cheap version for all documents, a dearer on
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import typer
 
 from ranklift.cli.train.derived import bm25, cascade, convert
@@ -15,7 +17,7 @@ from ranklift.cli.train.finetuning import sft
 from ranklift.cli.train.pretraining import cpt
 from ranklift.cli.train.teaching import distil, score
 
-EXAMPLES = {
+EXAMPLES: Mapping[Callable[..., None], str] = {
     bm25: "bm25 --collection data/cranfield",
     cpt: "cpt --name teacher-lm --steps 2000",
     sft: "sft --start teacher-lm@1 --data data/cranfield --fold 1/5",

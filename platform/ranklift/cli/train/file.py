@@ -15,14 +15,11 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from ranklift.v1.errors import InvalidRequest, NotFound, Violation, refuse_if_any
-
-if TYPE_CHECKING:
-    from click import Command, Context
 
 SUFFIXES = {".toml": "TOML", ".yaml": "YAML", ".yml": "YAML"}
 
@@ -30,7 +27,7 @@ SUFFIXES = {".toml": "TOML", ".yaml": "YAML", ".yml": "YAML"}
 def _fill(context: typer.Context, file: Path | None) -> Path | None:
     if file is not None:
         group = context.parent.command if context.parent else context.command
-        commands: Mapping[str, Command] = getattr(group, "commands", {})
+        commands: Mapping[str, Any] = getattr(group, "commands", {})
         context.default_map = {
             **(context.default_map or {}),
             **defaults_of(file, context.info_name or "", _flags(context, commands)),
@@ -100,7 +97,7 @@ def _content(file: Path) -> Mapping[str, Any]:
     return content
 
 
-def _flags(context: Context, commands: Mapping[str, Command]) -> dict[str, frozenset[str]]:
+def _flags(context: typer.Context, commands: Mapping[str, Any]) -> dict[str, frozenset[str]]:
     """Return the names of the flags of every stage that takes a file."""
     return {
         name: names - {"file"}

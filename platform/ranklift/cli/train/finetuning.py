@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -34,7 +34,9 @@ def sft(
     start: Annotated[
         str,
         typer.Option(
-            "--start", "--language-model", help='model@version, a folder, or "minilm": what learns.'
+            "--start",
+            "--language-model",
+            help="model@version, a folder, minilm, mpnet or smollm2: what learns.",
         ),
     ],
     data: Data,
@@ -48,7 +50,8 @@ def sft(
     loss: Annotated[str, typer.Option(help="hinge (with a margin) or ranknet.")] = "hinge",
     tau: Annotated[float, typer.Option(min=0, help="The hinge's margin.")] = 1.0,
     head: Annotated[
-        str, typer.Option(help='scalar, or genfr: the expected label, "0" to "labels - 1".')
+        Literal["scalar", "genfr"],
+        typer.Option(help='scalar, or genfr: the expected label, "0" to "labels - 1".'),
     ] = "scalar",
     labels: Annotated[int, typer.Option(min=2, help="Labels of the genfr head.")] = 3,
     lexical: Annotated[
@@ -91,7 +94,7 @@ def sft(
     lesson = lesson_of(data, choice_of(format_name, split, qrels, run, depth), fold, home)
     mix = Mix(lexical=lexical, hard=hard, random=random, depth=depth, margin=margin)
     with installation(home) as (settings, registry):
-        source = source_of(registry, "start", start)
+        source = source_of(registry, settings.home, "start", start)
         lists = lists_with_negatives(lesson, mix, hard_by, registry, settings.home, seed)
         longest = max_tokens or (read_manifest(source.folder).max_tokens if source.kind else 256)
         options = SftOptions(

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ranklift.cli.datasets import Choice, Format, open_dataset
-
 from ranklift.rankers.base import RankingList
 from ranklift.rankers.data.judged import Judged
 from ranklift.rankers.data.splits import folds
@@ -18,7 +17,7 @@ FOLD = re.compile(r"(\d+)/(\d+)")
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """Data, and the ids of the queries to learn from and to be judged on; there may be no latter."""
+    """Data, and the ids of the queries to learn from, and of those to be judged on, if any."""
 
     judged: Judged
     train: tuple[str, ...]

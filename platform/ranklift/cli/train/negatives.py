@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ranklift.rankers.training.scoring import score_lists
-
 from ranklift.cli.output import bar, notes
 from ranklift.cli.train.lesson import Lesson
 from ranklift.cli.train.options import ref_of
@@ -13,6 +11,7 @@ from ranklift.rankers.artefacts import load_ranker
 from ranklift.rankers.base import RankingList
 from ranklift.rankers.data.judged import Judged
 from ranklift.rankers.data.negatives import Mix, negatives, training_lists
+from ranklift.rankers.scores import score_lists
 from ranklift.store.registry import Registry
 from ranklift.v1.errors import InvalidRequest
 

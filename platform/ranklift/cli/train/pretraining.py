@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -25,6 +25,9 @@ from ranklift.cli.train.options import (
     installation,
     made,
 )
+
+if TYPE_CHECKING:
+    pass
 
 SCRATCH = "scratch"
 
@@ -59,7 +62,6 @@ def cpt(
     the same command goes on where it was.
     """
     from ranklift.cli.datasets import open_clicks
-
     from ranklift.cli.train.lesson import choice_of
     from ranklift.cli.train.sources import source_of
     from ranklift.cli.versions import new_version, register
@@ -81,7 +83,7 @@ def cpt(
         lora_rank=lora_rank,
     )
     with installation(home) as (settings, registry):
-        source = None if start == SCRATCH else source_of(registry, "start", start)
+        source = None if start == SCRATCH else source_of(registry, settings.home, "start", start)
         if source is None:
             tokenizer = train_tokenizer(
                 (f"{c.query} {c.document.body}" for c in clicks), vocabulary

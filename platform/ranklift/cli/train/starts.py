@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from ranklift.cli.train.sources import source_of
 from ranklift.cli.train.taught import weighted_ref
@@ -24,7 +25,12 @@ class Begin:
 
 
 def start_of(
-    registry: Registry, start: str, layers: int, first_layers: bool, teachers: Sequence[str]
+    registry: Registry,
+    home: Path,
+    start: str,
+    layers: int,
+    first_layers: bool,
+    teachers: Sequence[str],
 ) -> Begin:
     """Return what the flags of `ranklift train distil` make a student begin as.
 
@@ -35,8 +41,10 @@ def start_of(
     """
     if start == SCRATCH:
         ref, _ = weighted_ref(teachers[0])
-        return Begin(FromScratch(TINY_ENCODER, source_of(registry, "teacher", str(ref)).folder))
-    source = source_of(registry, "start", start)
+        return Begin(
+            FromScratch(TINY_ENCODER, source_of(registry, home, "teacher", str(ref)).folder)
+        )
+    source = source_of(registry, home, "start", start)
     if layers:
         deep = depth_of(source.folder)
         kept = first(layers) if first_layers else alternate(layers, of=deep)

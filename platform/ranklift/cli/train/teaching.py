@@ -73,7 +73,7 @@ def distil(
     start: Annotated[
         str,
         typer.Option(
-            help='An encoder: model@version, a folder, "minilm", or "scratch" for a small one '
+            help="An encoder: model@version, a folder, minilm, mpnet, or scratch for a small one "
             "with the teacher's vocabulary."
         ),
     ] = SCRATCH,
@@ -125,7 +125,7 @@ def distil(
     lesson = lesson_of(data, choice_of(format_name, split, qrels, run, depth), fold, home)
     lists = lesson.training_lists()
     with installation(home) as (settings, registry):
-        begin = start_of(registry, start, layers, first_layers, teacher)
+        begin = start_of(registry, settings.home, start, layers, first_layers, teacher)
         with bar("teacher scores") as progress:
             taught = taught_by(registry, teacher, lists, settings.home / "cache", progress.update)
         options = DistilOptions(

@@ -17,7 +17,6 @@ import structlog
 import torch
 from transformers import PreTrainedModel
 
-from ranklift.rankers.encoding import Template
 from ranklift.rankers.engines.base import Engine
 from ranklift.rankers.engines.bert_weights import encoder_weights, why_unknown
 from ranklift.rankers.engines.packed import PackedEngine
@@ -25,6 +24,7 @@ from ranklift.rankers.engines.packed_linear import quickest_linear
 from ranklift.rankers.engines.reference import ReferenceEngine
 from ranklift.rankers.engines.selfcheck import check_pairs, why_off
 from ranklift.rankers.engines.varlen import VarlenEngine, why_not_varlen
+from ranklift.rankers.templates import Template
 from ranklift.v1.errors import InvalidRequest, NotReady
 
 log = structlog.get_logger(__name__)

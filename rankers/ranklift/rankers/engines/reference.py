@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -58,11 +59,14 @@ def last_token_scores(
     decoders share with the closing token; the mask cannot be mistaken.
     """
     positions = (attention_mask.cumsum(1) - 1).clamp(min=0)
-    hidden: Tensor = model.base_model(
+    body: Any = model.base_model
+    # BLOOM and its like weigh distances and are told no positions.
+    told = "position_ids" in inspect.signature(body.forward).parameters
+    hidden: Tensor = body(
         input_ids=input_ids,
         attention_mask=attention_mask,
-        position_ids=positions,
         use_cache=False,
+        **({"position_ids": positions} if told else {}),
     ).last_hidden_state
     steps = torch.arange(input_ids.shape[1], device=input_ids.device)
     last = (attention_mask * steps).argmax(1)

@@ -9,8 +9,9 @@ import numpy as np
 
 from ranklift.rankers.agreement import agreement
 from ranklift.rankers.base import Values
-from ranklift.rankers.encoding import Pair, Template
+from ranklift.rankers.encoding import Pair
 from ranklift.rankers.engines.base import Engine
+from ranklift.rankers.templates import Template
 
 PAIRS = 24
 MIDDLING = 128  # tokens of the longest pair but one

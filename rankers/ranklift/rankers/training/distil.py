@@ -30,6 +30,7 @@ from ranklift.rankers.artefacts import (
 )
 from ranklift.rankers.backbones import (
     Size,
+    check_fit,
     cut,
     load_scorer,
     new_encoder,
@@ -218,8 +219,9 @@ def _begin(
     if isinstance(start, FromScratch):
         tokenizer = load_tokenizer(start.teacher)
         model = new_encoder(start.size, tokenizer, options.max_tokens, seed=options.seed)
-        known = word_embeddings(load_scorer(start.teacher))[: len(tokenizer)]
-        reduced = reduced_embeddings(known, start.size.width)
+        teacher = load_scorer(start.teacher)
+        check_fit(teacher, tokenizer, 0)
+        reduced = reduced_embeddings(word_embeddings(teacher)[: len(tokenizer)], start.size.width)
         word_embeddings(model)[:, : reduced.shape[1]] = reduced
         return model, tokenizer, ""
     tokenizer = load_tokenizer(start.folder)
@@ -234,9 +236,5 @@ def _begin(
                 "start", f'"{start.folder}" is of kind "{kind}", a student starts from an encoder'
             )
         model, parent = load_scorer(start.folder), digest_of(start.folder)
-    longest = int(model.config.max_position_embeddings)
-    if options.max_tokens > longest:
-        raise InvalidRequest.of(
-            "max_tokens", f"{options.max_tokens} is more than the {longest} that this model reads"
-        )
+    check_fit(model, tokenizer, options.max_tokens)
     return model, tokenizer, parent

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
 
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -21,12 +20,14 @@ from ranklift.rankers.artefacts import (
     lists_digest,
     refuse_existing,
 )
-from ranklift.rankers.backbones import load_scorer
+from ranklift.rankers.backbones import check_fit
 from ranklift.rankers.base import RankingList
 from ranklift.rankers.cross_encoder import load_tokenizer
 from ranklift.rankers.encoding import PairEncoder
+from ranklift.rankers.heads import LABELS, Head, load_with_head
 from ranklift.rankers.losses import TAU
 from ranklift.rankers.losses.choice import distillation_loss
+from ranklift.rankers.saving import kind_of
 from ranklift.rankers.training.adapters import adapters
 from ranklift.rankers.training.batches import (
     EncodedList,
@@ -50,8 +51,9 @@ HEADS = ("score", "classifier", "pre_classifier", "pooler", "head")
 class SftOptions:
     """How long, how fast and by which loss; `batch` counts lists.
 
-    `loss` is a name in `losses.choice`, `tau` the hinge's margin. `bf16`,
-    `accumulation` and `lora_rank` are as in `CptOptions`.
+    `loss` is a name in `losses.choice`, `tau` the hinge's margin, `labels` how many
+    the head "genfr" has. `bf16`, `accumulation` and `lora_rank` are as in
+    `CptOptions`.
     """
 
     steps: int = 100
@@ -60,6 +62,8 @@ class SftOptions:
     max_tokens: int = 64
     loss: str = "hinge"
     tau: float = TAU
+    head: Head = "scalar"
+    labels: int = LABELS
     seed: int = 0
     bf16: bool = False
     accumulation: int = 1
@@ -72,15 +76,13 @@ def finetune(
     folder: Path,
     options: SftOptions,
     *,
-    kind: Literal["decoder", "encoder"] = "decoder",
     progress: Progress = no_progress,
     checkpoints: Path | None = None,
     sharded: bool = False,
 ) -> Trained:
     """Make a teacher out of the language model in the folder `start`, and write it to `folder`.
 
-    `kind` says how it reads a pair and where its head sits. The lists' targets
-    are grades. Lists in which all grades are the same teach nothing and are
+    The lists' targets are grades. Lists in which all grades are the same teach nothing and are
     left out. `checkpoints` and `sharded` are as in `pretrain`.
 
     Raises:
@@ -92,8 +94,10 @@ def finetune(
     refuse_existing(folder)
     hinge = {"tau": options.tau} if options.loss == "hinge" else {}
     loss = distillation_loss(options.loss, **hinge)
-    model = load_scorer(start, head_seed=options.seed)
     tokenizer = load_tokenizer(start)
+    model = load_with_head(start, tokenizer, options.head, labels=options.labels, seed=options.seed)
+    kind = kind_of(model)
+    check_fit(model, tokenizer, options.max_tokens)
     encoder = PairEncoder(tokenizer, kind, options.max_tokens)
     encoded = [each for each in encode_lists(encoder, lists) if len(set(each.targets)) > 1]
     if not encoded:

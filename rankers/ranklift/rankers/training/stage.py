@@ -8,7 +8,7 @@ from typing import Protocol
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ranklift.rankers.artefacts import Manifest, new_artefact
-from ranklift.rankers.backbones import save
+from ranklift.rankers.saving import save
 from ranklift.rankers.training.card import Learnt, write_card
 from ranklift.rankers.training.checkpoints import remove_checkpoints
 from ranklift.rankers.training.loop import Steps, Trained
@@ -52,7 +52,7 @@ def leave(
     if not is_writer():
         return
     with new_artefact(folder, manifest) as temporary:
-        save(model, tokenizer, temporary)
+        save(model, tokenizer, temporary, max_tokens=manifest.max_tokens)
         write_card(temporary, manifest, learnt, trained)
     if checkpoints:
         remove_checkpoints(checkpoints)
