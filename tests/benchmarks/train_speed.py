@@ -19,10 +19,11 @@ import numpy as np
 import torch
 
 from ranklift.cli.datasets import Choice, open_dataset
-from ranklift.rankers.backbones import minilm_folder, seeded
+from ranklift.rankers.backbones import seeded
 from ranklift.rankers.base import RankingList
 from ranklift.rankers.cross_encoder import load_tokenizer
 from ranklift.rankers.encoding import PairEncoder
+from ranklift.rankers.pretrained import minilm_folder
 from ranklift.rankers.training.distil import DistilOptions, FromPretrained, distil
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +39,7 @@ def triples(count: int, seed: int) -> list[RankingList]:
     """Return queries with a relevant document and one that BM25 found, and made-up targets."""
     judged = open_dataset(str(CRANFIELD), Choice(depth=20))
     rng = np.random.default_rng(seed)
-    found = []
+    found: list[RankingList] = []
     queries = [q for q in judged.grades if any(judged.grades[q].values())]
     while len(found) < count:
         query = queries[int(rng.integers(len(queries)))]

@@ -29,6 +29,9 @@ from ranklift.cli.train.options import (
 if TYPE_CHECKING:
     pass
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
 SCRATCH = "scratch"
 
 
@@ -85,9 +88,8 @@ def cpt(
     with installation(home) as (settings, registry):
         source = None if start == SCRATCH else source_of(registry, settings.home, "start", start)
         if source is None:
-            tokenizer = train_tokenizer(
-                (f"{c.query} {c.document.body}" for c in clicks), vocabulary
-            )
+            texts = (f"{click.query} {click.document.body}" for click in clicks)
+            tokenizer: PreTrainedTokenizerBase = train_tokenizer(texts, vocabulary)
             model = new_decoder(TINY_DECODER, tokenizer, max_tokens, seed=seed)
         else:
             tokenizer = load_tokenizer(source.folder)
