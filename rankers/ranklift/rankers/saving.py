@@ -42,11 +42,9 @@ def save(
     if own_template(tokenizer) != template:
         build_pairs(tokenizer, template)
     typed = kind == "encoder" and getattr(model.config, "type_vocab_size", 0) >= 2
-    tokenizer.model_input_names = [
-        "input_ids",
-        *(["token_type_ids"] if typed else []),
-        "attention_mask",
-    ]
+    names = ["input_ids", *(["token_type_ids"] if typed else []), "attention_mask"]
+    # What is saved of a tokenizer is what it was made with.
+    tokenizer.init_kwargs["model_input_names"] = tokenizer.model_input_names = names
     tokenizer.padding_side = tokenizer.truncation_side = "right"
     if max_tokens:
         tokenizer.model_max_length = max_tokens
