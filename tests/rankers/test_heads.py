@@ -176,9 +176,9 @@ def test_a_head_that_is_there_is_kept(teacher: Path, counting: PreTrainedTokeniz
     write(model, counting, "decoder", again)
     kept = load_with_head(again, counting, "genfr", labels=LABELS, seed=0)
     assert torch.equal(kept.get_parameter("score.weight"), model.get_parameter("score.weight"))
-    with pytest.raises(InvalidRequest, match="has a head of 4 labels, where 3 is needed"):
+    with pytest.raises(InvalidRequest, match="has num_labels 4, must be 3"):
         load_with_head(again, counting, "genfr", labels=3, seed=0)
-    with pytest.raises(InvalidRequest, match="has a head of 4 labels, where 1 is needed"):
+    with pytest.raises(InvalidRequest, match="has num_labels 4, must be 1"):
         load_with_head(again, counting, "scalar", labels=4, seed=0)
 
 
@@ -217,7 +217,7 @@ def test_what_cannot_have_a_genfr_head_is_refused(
         load_with_head(language_model, counting, "genfr", labels=1, seed=0)
     with pytest.raises(InvalidRequest, match='of the 5 labels the tokenizer has no token for "4"'):
         load_with_head(language_model, counting, "genfr", labels=5, seed=0)
-    with pytest.raises(InvalidRequest, match="has a head of 1 labels, where 4 is needed"):
+    with pytest.raises(InvalidRequest, match="has num_labels 1, must be 4"):
         load_with_head(artefacts["encoder"], counting, "genfr", labels=LABELS, seed=0)
     encoder: Any = new_encoder(SMALL, counting, MAX_TOKENS, seed=1)
     encoder.base_model.save_pretrained(tmp_path / "headless")

@@ -123,7 +123,7 @@ def load_scorer(folder: Path, *, head_seed: int | None = None, labels: int = 1) 
         labels = found_labels or 1
     elif found_labels not in (0, labels):
         raise InvalidRequest.of(
-            "uri", f'"{folder}" has a head of {found_labels} labels, where {labels} is needed'
+            "uri", f'the head in "{folder}" has num_labels {found_labels}, must be {labels}'
         )
     with seeded(head_seed or 0):
         try:
@@ -142,7 +142,8 @@ def head_labels(folder: Path) -> int:
         InvalidRequest: there is no configuration that can be read.
     """
     try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        with quiet():
+            config = AutoConfig.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError) as error:
         raise _unreadable(folder, error) from error
     headed = any(name.endswith("ForSequenceClassification") for name in config.architectures or ())

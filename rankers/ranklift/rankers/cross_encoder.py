@@ -1,9 +1,9 @@
 """The neural rankers: one scalar from a query and a document read together.
 
-Encoders and decoders are `AutoModelForSequenceClassification` with one label.
-An encoder scores with its own head. A decoder scores with a linear head on the
-hidden state of the closing token, the only one that has read everything
-(DisRanker, arXiv 2411.04539).
+Encoders and decoders are `AutoModelForSequenceClassification`. An encoder
+scores with its own head. A decoder scores with a linear head on the hidden
+state of the closing token, the only one that has read everything (DisRanker,
+arXiv 2411.04539); with one label or with several: `heads.py`.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class CrossEncoder:
         )
 
     def scores(self, pairs: Sequence[Pair]) -> Values:
-        """Return one logit per pair, in their order."""
+        """Return one score per pair, in their order."""
         return finite(self._engine.scores(pairs))
 
 

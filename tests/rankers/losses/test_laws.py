@@ -217,3 +217,14 @@ def test_in_fp32_it_is_the_same_and_finite_at_any_scale(loss: Loss, scale: float
     assert other.dtype == torch.float32
     assert single == pytest.approx(value, rel=1e-4)
     torch.testing.assert_close(other.double(), gradient, rtol=1e-3, atol=1e-5)
+
+
+@each()
+def test_under_autocast_it_stays_in_fp32(loss: Loss) -> None:
+    lists = ragged(7)
+    scores, targets = lists.scores.float(), lists.targets.float()
+    expected = value_and_gradient(loss, scores, targets, lists.mask)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = value_and_gradient(loss, scores, targets, lists.mask)
+    assert found[0] == expected[0]
+    assert torch.equal(found[1], expected[1])

@@ -21,4 +21,4 @@ class Engine(Protocol):
         """The numerics of the forward pass: "fp32", "bf16" or "int8"."""
 
     def scores(self, pairs: Sequence[Pair]) -> Values:
-        """Return one logit per pair, in their order, shape (pairs,); finite or not."""
+        """Return one score per pair, in their order, shape (pairs,); finite or not."""
