@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ranklift.rankers.base import Values
 from ranklift.rankers.calibration.maps import (
@@ -60,15 +59,14 @@ def cross_fit(
     labels = [(each >= relevant).astype(np.float64) for each in grades]
     folds = np.random.default_rng(seed).permutation(len(scores)) % FOLDS
     everything = np.concatenate(scores).astype(np.float64), np.concatenate(labels)
-    judged = [
-        Calibrated(AS_IS, AsIs, *_judge([AsIs.probabilities(s) for s in scores], scores, labels))
-    ]
+    as_is = [AsIs.probabilities(each) for each in scores]
+    judged = [Calibrated(AS_IS, AsIs, *_judge(as_is, scores, labels))]
     for name, fit in FITS.items():
         probabilities: list[Values] = [np.empty(0)] * len(scores)
         for fold in np.unique(folds):
-            others = np.flatnonzero(folds != fold)
+            others = np.flatnonzero(folds != fold).tolist()
             own = fit(_join(scores, others), _join(labels, others))
-            for i in np.flatnonzero(folds == fold):
+            for i in np.flatnonzero(folds == fold).tolist():
                 probabilities[i] = own.probabilities(scores[i])
         judged.append(Calibrated(name, fit(*everything), *_judge(probabilities, scores, labels)))
     return tuple(judged)
@@ -89,5 +87,5 @@ def _equal_pairs(values: Values) -> int:
     return int((counts * (counts - 1) // 2).sum())
 
 
-def _join(arrays: Sequence[Values], rows: NDArray[np.intp]) -> Values:
+def _join(arrays: Sequence[Values], rows: Sequence[int]) -> Values:
     return np.concatenate([arrays[i] for i in rows]).astype(np.float64)

@@ -11,6 +11,7 @@ processing models", EMNLP 2015.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -57,7 +58,7 @@ def reliability(probabilities: Values, relevant: Values, bins: int = BINS) -> Re
             probability=float(said[start:end].mean()),
             relevant=float(was[start:end].mean()),
         )
-        for start, end in zip(starts[:-1], starts[1:], strict=True)
+        for start, end in pairwise(starts.tolist())
     )
     distance = sum(each.count * abs(each.probability - each.relevant) for each in found)
     return Reliability(

@@ -27,10 +27,10 @@ class Evaluation:
     """How well a ranker orders judged lists; `tied` is the share of tied pairs.
 
     `pnr` is pooled and smoothed, `pnr_unsmoothed` the plain C / D: infinite
-    when nothing is in the wrong order. The figures of the `judged_pairs` pairs leave
-    out pairs with a document that nobody judged; without any they are None. `measures` are means over
-    the queries that have them, by name ("ndcg@10"), `measured` the number of
-    these queries.
+    when nothing is in the wrong order. The figures of the `judged_pairs` pairs
+    leave out pairs with a document that nobody judged; without any they are
+    None. `measures` are means over the queries that have them, by name
+    ("ndcg@10"), `measured` the number of these queries.
     """
 
     queries: int

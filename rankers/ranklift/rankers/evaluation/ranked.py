@@ -46,50 +46,35 @@ def measure_rankings(
     grades = {str(i): dict(judged) for i, judged in enumerate(judgments)}
     longest = max((len(each.documents) for each in lists), default=0)
     found = {}
-    peers = {}
     for measure in rules.measures:
-        peers[measure] = _peer(measure, rules, grades, longest)
+        # A query of which the peer says nothing has found nothing.
+        values = np.zeros(len(lists))
+        peer = _peer(measure, rules, grades, longest)
+        for metric in ir_measures.iter_calc([peer], grades, run):
+            values[int(metric.query_id)] = metric.value
         least = {"judged": 0, "ndcg": 1}.get(measure.name, rules.relevant)
-        found[measure] = np.array([_start(measure, judged, least) for judged in grades.values()])
-    for name in dict.fromkeys(measure.name for measure in rules.measures):
-        # One call a name: the peers' invocations of several do not mix well.
-        own = {peers[measure]: measure for measure in rules.measures if measure.name == name}
-        for metric in ir_measures.iter_calc(list(own), grades, run):
-            values, row = found[own[metric.measure]], int(metric.query_id)
-            if not np.isnan(values[row]) or name == "judged":
-                values[row] = metric.value
+        defined = [max(judged.values(), default=0) >= least for judged in judgments]
+        found[measure] = np.where(defined, values, np.nan)
     return found
-
-
-def _start(measure: Measure, judged: Judgments, least: int) -> float:
-    """Return a query's value as long as nothing is found: NaN where nothing can be."""
-    if measure.name == "judged":
-        return 0.0 if not judged else np.nan
-    return 0.0 if any(grade >= least for grade in judged.values()) else np.nan
 
 
 def _peer(
     measure: Measure, rules: Rules, grades: Mapping[str, Judgments], longest: int
 ) -> Any:  # ir-measures has no types
-    match measure.name:
-        case "ndcg":
-            gains = {
-                grade: _gain(grade, rules) for each in grades.values() for grade in each.values()
-            }
-            peer = nDCG(gains=gains) if rules.gain == "exponential" else nDCG
-        case "mrr":
-            peer = RR(rel=rules.relevant)
-        case "map":
-            peer = AP(rel=rules.relevant)
-        case "p":
-            peer = P(rel=rules.relevant)
-        case "recall":
-            peer = R(rel=rules.relevant) @ max(1, measure.cutoff or longest)
-            return peer
-        case _:
-            peer = Judged
-    return peer if measure.cutoff is None else peer @ measure.cutoff
+    # Its recall needs a cutoff: that of the longest list reads all of every list.
+    cutoff = measure.cutoff or (max(1, longest) if measure.name == "recall" else None)
+    peer = {
+        "ndcg": _ndcg(rules, grades),
+        "mrr": RR(rel=rules.relevant),
+        "map": AP(rel=rules.relevant),
+        "p": P(rel=rules.relevant),
+        "recall": R(rel=rules.relevant),
+        "judged": Judged,
+    }[measure.name]
+    return peer if cutoff is None else peer @ cutoff
 
 
-def _gain(grade: int, rules: Rules) -> int:
-    return grade if rules.gain == "linear" else 2**grade - 1
+def _ndcg(rules: Rules, grades: Mapping[str, Judgments]) -> Any:
+    if rules.gain == "linear":
+        return nDCG
+    return nDCG(gains={g: 2**g - 1 for judged in grades.values() for g in judged.values()})
