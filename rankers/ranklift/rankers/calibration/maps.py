@@ -50,6 +50,12 @@ class Logistic:
         """What scores are divided by; infinite for a slope of 0."""
         return 1 / self.slope if self.slope else float("inf")
 
+    @property
+    def at_limit(self) -> bool:
+        """Whether no temperature fits: scores without a sign to speak of need an offset, perfect
+        ones any small temperature."""
+        return abs(np.log(self.temperature)) > _LOG_TEMPERATURES[1] - 0.01
+
 
 @dataclass(frozen=True, slots=True)
 class Isotonic:
