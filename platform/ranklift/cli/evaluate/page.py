@@ -15,11 +15,11 @@ from ranklift.rankers.calibration import Calibrated, Isotonic, Logistic
 from ranklift.rankers.evaluation import Estimate, Evaluation
 
 _TEXT = 60
-_LEGEND = (
+_SCORES = (
     "Scores: the filled area is the first one named, the line the second; heights are shares of "
-    "all candidates in equally wide bins. Calibration: a point a bin; on the dashed diagonal "
-    "probabilities are what they say."
+    "its documents, in equally wide bins."
 )
+_RELIABILITY = "Calibration: a point a bin; on the dashed diagonal probabilities are what they say."
 
 
 def page_of(report: EvaluationReport) -> Page:
@@ -34,7 +34,14 @@ def page_of(report: EvaluationReport) -> Page:
         lead(report),
         tuple(_grids(report)),
         charts,
-        _LEGEND if charts else "",
+        " ".join(
+            legend
+            for legend, wanted in (
+                (_SCORES, report.wanted.distributions),
+                (_RELIABILITY, report.wanted.calibrate),
+            )
+            if wanted
+        ),
     )
 
 
@@ -47,6 +54,7 @@ def _grids(report: EvaluationReport) -> Iterator[Grid]:
         yield from _distances(report)
     if report.wanted.calibrate:
         yield _calibration(report)
+        yield _reliability(report)
     if report.wanted.worst:
         yield _worst(report)
     yield Grid(
@@ -193,6 +201,30 @@ def _calibration(report: EvaluationReport) -> Grid:
             for system in report.systems
             for each in system.calibrated
         ),
+    )
+
+
+def _reliability(report: EvaluationReport) -> Grid:
+    return Grid(
+        "Reliability, judged crosswise",
+        ("system", "map", "probabilities", "candidates", "mean probability", "relevant"),
+        3,
+        tuple(
+            Row(
+                (
+                    system.name,
+                    each.name,
+                    f"{number(one.low)} to {number(one.high)}",
+                    f"{one.count:,}",
+                    number(one.probability),
+                    number(one.relevant),
+                )
+            )
+            for system in report.systems
+            for each in system.calibrated
+            for one in each.reliability.bins
+        ),
+        "A row a bin of equal mass; where probabilities are what they say, the last two are alike.",
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ranklift.cli.evaluate.report import EvaluationReport
 from ranklift.rankers.calibration.cross_fit import FOLDS
 from ranklift.rankers.calibration.reliability import BINS
@@ -42,12 +44,17 @@ def lead(report: EvaluationReport) -> tuple[str, ...]:
     unjudged = first.pairs - first.judged_pairs
     return (
         f"{ground.collection}: {first.queries:,} judged queries.{without} Candidates: "
-        f"{ground.candidates}, {min(sizes)} to {max(sizes)} a query, the same for every system.",
+        f"{ground.candidates}, {_range(sizes)} a query, the same for every system.",
         f"{first.pairs:,} pairs of documents with different grades; in {unjudged:,} of them "
         f"({100 * unjudged / first.pairs:.1f} %) nobody judged one of the two, which then counts "
         "as not relevant.",
         *(f"{each.name}: {each.note}." for each in report.systems if each.note),
     )
+
+
+def _range(sizes: Sequence[int]) -> str:
+    low, high = min(sizes), max(sizes)
+    return f"{low}" if low == high else f"{low} to {high}"
 
 
 def definitions(report: EvaluationReport) -> tuple[tuple[str, str], ...]:

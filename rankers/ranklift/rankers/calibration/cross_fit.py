@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ranklift.rankers.base import Values
 from ranklift.rankers.calibration.maps import (
@@ -62,14 +63,29 @@ def cross_fit(
     as_is = [AsIs.probabilities(each) for each in scores]
     judged = [Calibrated(AS_IS, AsIs, *_judge(as_is, scores, labels))]
     for name, fit in FITS.items():
-        probabilities: list[Values] = [np.empty(0)] * len(scores)
-        for fold in np.unique(folds):
-            others = np.flatnonzero(folds != fold).tolist()
-            own = fit(_join(scores, others), _join(labels, others))
-            for i in np.flatnonzero(folds == fold).tolist():
-                probabilities[i] = own.probabilities(scores[i])
+        probabilities = crosswise(fit, scores, labels, folds)
         judged.append(Calibrated(name, fit(*everything), *_judge(probabilities, scores, labels)))
     return tuple(judged)
+
+
+def crosswise(
+    fit: Callable[[Values, Values], Increasing],
+    scores: Sequence[Values],
+    labels: Sequence[Values],
+    folds: NDArray[np.integer],
+) -> list[Values]:
+    """Return each query's probabilities by the map that was fitted on the other folds' queries.
+
+    Raises:
+        InvalidRequest: as `cross_fit`.
+    """
+    probabilities: list[Values] = [np.empty(0)] * len(scores)
+    for fold in np.unique(folds):
+        others = np.flatnonzero(folds != fold).tolist()
+        own = fit(_join(scores, others), _join(labels, others))
+        for i in np.flatnonzero(folds == fold).tolist():
+            probabilities[i] = own.probabilities(scores[i])
+    return probabilities
 
 
 def _judge(

@@ -53,7 +53,11 @@ class Ratio:
 
     def values(self, top: Values, bottom: Values) -> Values:
         """Return the figures of given sums."""
-        return self.through(self.shares(top, bottom))
+        if self.seen == "share":
+            return self.shares(top, bottom)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            odds: Values = (top + self.added) / (bottom - top + self.added)
+            return odds if self.seen == "odds" else np.log(odds)
 
     def through(self, shares: Values) -> Values:
         """Return shares as they are to be seen; the order of values stays."""
