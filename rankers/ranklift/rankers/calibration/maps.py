@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import optimize
 from scipy.special import expit
 
@@ -40,8 +41,8 @@ class Logistic:
     slope: float
     offset: float
 
-    def probabilities(self, scores: Values) -> Values:
-        """Return a probability in [0, 1] for every score."""
+    def probabilities(self, scores: NDArray[np.floating]) -> Values:
+        """Return a probability in [0, 1] for every score; narrow floats are widened first."""
         found: Values = expit(self.slope * scores.astype(np.float64) + self.offset)
         return found
 
@@ -52,9 +53,8 @@ class Logistic:
 
     @property
     def at_limit(self) -> bool:
-        """Whether no temperature fits: scores without a sign to speak of need an offset, perfect
-        ones any small temperature."""
-        return abs(np.log(self.temperature)) > _LOG_TEMPERATURES[1] - 0.01
+        """Whether the temperature is as high as it gets: these scores need an offset."""
+        return bool(np.log(self.temperature) > _LOG_TEMPERATURES[1] - 0.01)
 
 
 @dataclass(frozen=True, slots=True)
