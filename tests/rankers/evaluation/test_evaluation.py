@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from ranklift.rankers.base import RankingList, Text
-from ranklift.rankers.evaluation import compare, evaluate_scores
+from ranklift.rankers.evaluation import Rules, compare, evaluate_scores
 from ranklift.v1.errors import InvalidRequest
 
 
@@ -88,14 +88,15 @@ def noisy(rng: np.random.Generator, queries: int, noise: float) -> list[NDArray[
 
 def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
     rng = np.random.default_rng(31)
+    pairs_alone = Rules(measures=())
     lists = [judged(2, 1, 0, 0, query=str(i)) for i in range(60)]
     truth = evaluate_scores(
-        noisy(rng, 20_000, 1.0), [judged(2, 1, 0, 0)] * 20_000, resamples=2
+        noisy(rng, 20_000, 1.0), [judged(2, 1, 0, 0)] * 20_000, resamples=2, rules=pairs_alone
     ).pair_accuracy.value
     covered = 0
     for seed in range(200):
         interval = evaluate_scores(
-            noisy(rng, 60, 1.0), lists, seed=seed, resamples=200
+            noisy(rng, 60, 1.0), lists, seed=seed, resamples=200, rules=pairs_alone
         ).pair_accuracy
         covered += interval.lower <= truth <= interval.upper
     assert 0.89 <= covered / 200 <= 0.99

@@ -1,0 +1,62 @@
+"""Several systems against a baseline."""
+
+import numpy as np
+import pytest
+
+from ranklift.rankers.base import RankingList, Text
+from ranklift.rankers.evaluation import (
+    Evaluation,
+    Rules,
+    compare,
+    compare_with_baseline,
+    evaluate_scores,
+)
+from ranklift.v1.errors import InvalidRequest
+
+GRADES = (3.0, 1.0, 0.0, 0.0, 0.0)
+LISTS = [
+    RankingList(str(q), tuple(Text(f"d{i}", "t", "") for i in range(5)), GRADES) for q in range(60)
+]
+
+
+def evaluated(noise: float, seed: int, rules: Rules | None = None) -> Evaluation:
+    rng = np.random.default_rng(seed)
+    scores = [np.array(GRADES) + noise * rng.normal(size=5) for _ in LISTS]
+    return evaluate_scores(scores, LISTS, rules=rules or Rules(), resamples=50)
+
+
+def test_holms_correction_is_of_the_systems_measure_by_measure() -> None:
+    baseline = evaluated(4.0, 0)
+    others = {"a": evaluated(3.0, 1), "b": evaluated(3.0, 2), "c": evaluated(2.5, 3)}
+    found = compare_with_baseline(("base", baseline), others, assignments=999, resamples=50)
+    assert [(one.system, one.found.metric) for one in found] == [
+        (system, metric) for metric in ("pair_accuracy", "ndcg@10") for system in "abc"
+    ]
+    for metric in ("pair_accuracy", "ndcg@10"):
+        own = sorted((one.found.p_value, one.p_holm) for one in found if one.found.metric == metric)
+        highest = 0.0
+        for (p_value, p_holm), factor in zip(own, (3, 2, 1), strict=True):
+            highest = max(highest, min(1.0, factor * p_value))
+            assert p_holm == pytest.approx(highest)
+
+
+def test_one_system_needs_no_correction_and_none_gives_none() -> None:
+    baseline = evaluated(4.0, 0)
+    (one, _) = compare_with_baseline(("base", baseline), {"a": evaluated(3.0, 1)}, resamples=50)
+    assert one.p_holm == one.found.p_value
+    assert compare_with_baseline(("base", baseline), {}) == ()
+
+
+def test_log_pnr_is_the_difference_of_logarithms() -> None:
+    a, b = evaluated(4.0, 0), evaluated(1.0, 1)
+    (found,) = compare(a, b, metrics=("log_pnr",), resamples=300)
+    assert found.difference == pytest.approx(np.log(b.pnr.value / a.pnr.value))
+    assert 0 < found.lower < found.difference < found.upper
+
+
+def test_what_is_not_compared_is_refused() -> None:
+    a = evaluated(1.0, 0)
+    with pytest.raises(InvalidRequest, match=r'"pnr" is not compared; there are ndcg@5, .*log_pnr'):
+        compare(a, a, metrics=("pnr",))
+    with pytest.raises(InvalidRequest, match="different candidates, grades or rules"):
+        compare(a, evaluated(1.0, 0, Rules(gain="exponential")))
