@@ -12,7 +12,15 @@ from ranklift.store.conflicts import conflict
 from ranklift.store.experiment_rows import to_value
 from ranklift.store.layers import OCCUPYING
 from ranklift.store.tables import ExperimentRow, ModelVersionRow
-from ranklift.store.values import BUCKETS, Arm, Experiment, ExperimentState, ModelRef
+from ranklift.store.values import (
+    BUCKETS,
+    LANGUAGE_MODEL,
+    NO_RANKER,
+    Arm,
+    Experiment,
+    ExperimentState,
+    ModelRef,
+)
 from ranklift.v1.errors import InvalidRequest, NotFound, NotReady, Violation, refuse_if_any
 
 
@@ -36,13 +44,18 @@ def check_references(session: Session, experiment: Experiment) -> None:
 
     Raises:
         NotFound: a model version or an experiment is not registered.
-        InvalidRequest: a prerequisite can never hold, or comes back to the experiment itself.
+        InvalidRequest: a model version ranks nothing, or a prerequisite can never hold, or comes
+            back to the experiment itself.
     """
-    missing = [
-        Violation(f"arms[{i}].{part}", f"{ref} is not registered; register the model version first")
+    named = [
+        (f"arms[{i}].{part}", ref, session.get(ModelVersionRow, (ref.model, ref.version)))
         for i, arm in enumerate(experiment.arms)
         for part, ref in _versions(arm)
-        if session.get(ModelVersionRow, (ref.model, ref.version)) is None
+    ]
+    missing = [
+        Violation(field, f"{ref} is not registered; register the model version first")
+        for field, ref, row in named
+        if row is None
     ]
     missing += [
         Violation(
@@ -54,6 +67,11 @@ def check_references(session: Session, experiment: Experiment) -> None:
     ]
     if missing:
         raise NotFound(missing)
+    refuse_if_any(
+        Violation(field, f"{ref} is {NO_RANKER}")
+        for field, ref, row in named
+        if row is not None and row.kind == LANGUAGE_MODEL
+    )
     refuse_if_any(_never_met(session, experiment))
 
 

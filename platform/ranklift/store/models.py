@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from ranklift.store.database import reading, utc_now, writing
 from ranklift.store.paging import from_token, size_of, to_token
 from ranklift.store.tables import ChampionRow, ModelRow, ModelVersionRow
-from ranklift.store.values import Lineage, ModelRef, ModelVersion
+from ranklift.store.values import LANGUAGE_MODEL, NO_RANKER, Lineage, ModelRef, ModelVersion
 from ranklift.v1.errors import AlreadyExists, InvalidRequest, NotFound
 
 
@@ -95,9 +95,12 @@ class Models:
 
         Raises:
             NotFound: the model or the version is not registered.
+            InvalidRequest: it ranks nothing.
         """
         with writing(self._engine) as session:
             row = _found(session, ref)
+            if row.kind == LANGUAGE_MODEL:
+                raise InvalidRequest.of("version", f"{ref} is {NO_RANKER}")
             session.add(champion_row(ref, actor=actor, reason=reason, now=self._clock()))
             return _to_value(row)
 

@@ -282,12 +282,17 @@ class Lineage:
     metrics: Mapping[str, float] = field(default_factory=dict)
 
 
+LANGUAGE_MODEL = "causal_lm"
+NO_RANKER = "a language model, which ranks nothing; fine-tune it on ranking first"
+
+
 @dataclass(frozen=True, slots=True)
 class ModelVersion:
-    """An immutable artefact that ranks.
+    """An immutable artefact that ranks, or will.
 
-    `kind` is "bm25", "encoder", "decoder" or "cascade"; `digest` is
-    "sha256:<hex>" over the artefact's files; `uri` is its folder.
+    `kind` is "bm25", "encoder", "decoder", "cascade", or "causal_lm" for a
+    language model, which teachers are made of and which ranks nothing; `digest`
+    is "sha256:<hex>" over the artefact's files; `uri` is its folder.
     """
 
     ref: ModelRef

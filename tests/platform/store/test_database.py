@@ -139,6 +139,28 @@ def test_versions_and_who_refers_to_them_outlive_the_step_to_0004(empty_url: str
     registry.close()
 
 
+def test_a_language_model_is_a_version_that_never_serves(empty_url: str) -> None:
+    upgrade(empty_url)
+    migrate(empty_url, command.downgrade, "0006")
+    migrate(empty_url, command.upgrade, "head")
+    registry = open_registry(empty_url)
+    version = ModelVersion(
+        ref=ModelRef("lm", "1"),
+        kind="causal_lm",
+        digest="sha256:" + "2" * 64,
+        numerics="fp32",
+        uri="models/lm/1",
+        lineage=Lineage("cpt"),
+        created=datetime(2026, 5, 1, tzinfo=UTC),
+    )
+    registry.models.register(version)
+    assert registry.models.get(version.ref) == version
+    with pytest.raises(InvalidRequest, match="lm@1 is a language model, which ranks nothing"):
+        registry.models.set_champion(version.ref, actor="ann", reason="")
+    assert registry.models.champion() is None
+    registry.close()
+
+
 def migrate(url: str, step: Callable[[Config, str], None], revision: str) -> None:
     config = Config()
     config.set_main_option("script_location", "ranklift.migrations:")

@@ -144,6 +144,15 @@ def test_an_arm_needs_a_registered_version_and_each_missing_one_is_named(
     assert experiments.list() == ([], "")
 
 
+def test_an_arm_needs_a_version_that_ranks(registry: Registry, experiments: Experiments) -> None:
+    known = registry.models.get(OLD)
+    registry.models.register(replace(known, ref=ModelRef("lm", "1"), kind="causal_lm"))
+    arms = (Arm("a", 5_000, ModelRef("lm", "1")), Arm("b", 5_000, OLD))
+    with pytest.raises(InvalidRequest, match="lm@1 is a language model") as error:
+        experiments.create(experiment(arms=arms, control="b"), actor="ann")
+    assert fields(error) == ["arms[0].model"]
+
+
 def test_a_control_that_is_no_arm_and_shares_that_do_not_sum_to_1_are_refused(
     experiments: Experiments,
 ) -> None:
