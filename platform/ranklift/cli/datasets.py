@@ -183,7 +183,7 @@ def _read(source: str, choice: Choice, home: Path | None) -> tuple[Judged, froze
             found = logged_lists(settings.home, files_of(settings), _log_split(choice.split))
         case Format.MSMARCO:
             files = _msmarco_files(path, choice.split)
-            qrels = None if choice.qrels else files.qrels
+            qrels = choice.qrels or files.qrels
             found = read_msmarco(files.collection, files.queries, qrels, choice.run)
         case Format.ID_TRIPLES:
             files = _msmarco_files(path.parent, choice.split)

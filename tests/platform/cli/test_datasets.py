@@ -123,6 +123,16 @@ def test_msmarco_is_read_with_a_run_or_searched(msmarco: Path, tmp_path: Path) -
     assert searched.grades == {"10": {"0": 1}}
 
 
+def test_other_qrels_of_msmarco_bring_the_passages_that_they_judge(
+    msmarco: Path, tmp_path: Path
+) -> None:
+    run, qrels = tmp_path / "run", tmp_path / "qrels"
+    run.write_text("10 Q0 2 1 0.5 t\n")
+    qrels.write_text("10 0 1 1\n")
+    found = open_dataset(str(msmarco), Choice(run=run, qrels=qrels))
+    assert (sorted(found.documents), found.grades) == (["1", "2"], {"10": {"1": 1}})
+
+
 def test_several_splits_of_msmarco_must_be_chosen_from(msmarco: Path) -> None:
     (msmarco / "queries.dev.small.tsv.gz").write_bytes(gzip.compress(b"11\twhat is drag\n"))
     with pytest.raises(InvalidRequest, match=r"has queries of dev.small, train; say which"):
