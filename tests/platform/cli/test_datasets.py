@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from ranklift.cli.collections import judged_ground
-from ranklift.cli.datasets import Choice, Format, format_of, open_clicks, open_dataset
+from ranklift.cli.dataset_formats import Format, format_of
+from ranklift.cli.datasets import Choice, open_clicks, open_dataset
 from ranklift.events.log import EventLog
 from ranklift.events.pending import PendingClick
 from ranklift.events.values import Document as Offered
@@ -229,7 +230,9 @@ def test_an_empty_log_is_said(tmp_path: Path) -> None:
         open_dataset(f"log:{tmp_path}")
 
 
-def test_relevant_documents_stand_for_clicks_elsewhere(beir: Path) -> None:
+def test_relevant_documents_stand_for_clicks_elsewhere(beir: Path, msmarco: Path) -> None:
+    lift = ClickedText("what is lift", Text("0", "", "lift is a force"))
+    assert open_clicks(str(msmarco)) == [lift]
     assert open_clicks(str(beir), Choice(split="train")) == [
         ClickedText("drag", Text("d2", "", "drag is a force"))
     ]
