@@ -12,44 +12,28 @@ docs/training-data.md is the same for users.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from pathlib import Path
 
 from ranklift.cli.collections import text_of
 from ranklift.cli.composition import files_of
+from ranklift.cli.dataset_formats import IRDS, LOG, Format, format_of, msmarco_files
 from ranklift.cli.logged_clicks import logged_clicks, logged_lists
 from ranklift.rankers.base import ClickedText
 from ranklift.rankers.data.irds import read_irds
 from ranklift.rankers.data.jsonl import read_judged_lists
 from ranklift.rankers.data.judged import Judged
-from ranklift.rankers.data.lines import checked
 from ranklift.rankers.data.msmarco import read_id_triples, read_msmarco, read_text_triples
 from ranklift.rankers.data.trec import read_qrels, read_run
 from ranklift.retrain.dataset import is_held_out
 from ranklift.settings import load_settings
 from ranklift.simulator.candidates import lexical_candidates, load_run
-from ranklift.simulator.collections import CORPUS, JUDGMENTS, Collection, Document, load_beir
-from ranklift.v1.errors import InvalidRequest, NotFound
+from ranklift.simulator.collections import JUDGMENTS, Collection, Document, load_beir
+from ranklift.v1.errors import InvalidRequest
 
 DEPTH = 50
 TRIPLES = 100_000
-COLLECTION = "collection.tsv"
-IRDS, LOG = "irds:", "log:"
-SAY_FORMAT = "say what it is with --format"
 # A first stage in memory takes some kilobytes a document.
 MOST_SEARCHED = 2_000_000
-
-
-class Format(StrEnum):
-    """How a dataset is written."""
-
-    BEIR = "beir"
-    MSMARCO = "msmarco"
-    JSONL = "jsonl"
-    ID_TRIPLES = "id-triples"
-    TEXT_TRIPLES = "text-triples"
-    IRDS = "irds"
-    LOG = "log"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +67,7 @@ def open_dataset(source: str, choice: Choice = PLAIN, *, home: Path | None = Non
         NotReady, Unreachable: the log is empty, or ir_datasets or its data is not there.
         InvalidRequest: a line is wrong, or the format cannot be told.
     """
-    found, empty = _graded(source, choice, home)
+    found, empty = _graded(source, choice, home, whole=choice.run is None)
     if choice.run:
         known = found.documents.keys() | empty
         run = read_run(choice.run, queries=found.queries, documents=known)
@@ -105,7 +89,7 @@ def open_clicks(
         of_split = _log_split(choice.split)
         clicks = logged_clicks(settings.home, files_of(settings))
         return [c for c in clicks if of_split is None or is_held_out(c.query) is of_split]
-    found, _ = _graded(source, choice, home)
+    found, _ = _graded(source, choice, home, whole=False)
     return [
         ClickedText(found.queries[query_id], found.documents[document_id])
         for query_id, grades in found.grades.items()
@@ -114,51 +98,11 @@ def open_clicks(
     ]
 
 
-def format_of(source: str) -> Format:
-    """Return how a dataset is written, by its name and what lies there.
-
-    Raises:
-        NotFound: nothing lies there.
-        InvalidRequest: it may be several things, or is none that is known.
-    """
-    if source.startswith(IRDS):
-        return Format.IRDS
-    if source.startswith(LOG):
-        return Format.LOG
-    path = Path(source)
-    if path.is_dir():
-        found = [
-            kind
-            for kind, there in (
-                (Format.BEIR, (path / CORPUS).is_file()),
-                (Format.MSMARCO, _plain_or_gzip(path / COLLECTION) is not None),
-            )
-            if there
-        ]
-        if len(found) == 1:
-            return found[0]
-        what = f"both {CORPUS} and {COLLECTION}" if found else f"neither {CORPUS} nor {COLLECTION}"
-        raise InvalidRequest.of(source, f"holds {what}; {SAY_FORMAT}")
-    if not path.is_file():
-        raise NotFound.of(
-            source, "does not exist; a dataset is a folder, a file, irds:NAME or log:"
-        )
-    name = path.name.removesuffix(".gz")
-    if name.endswith(".jsonl"):
-        return Format.JSONL
-    if name.endswith(".tsv"):
-        with checked(path) as lines:
-            _, first = next(iter(lines), (0, ""))
-        columns = first.split("\t")
-        if len(columns) == 3:
-            ids = all(column.isascii() and column.isdecimal() for column in columns)
-            return Format.ID_TRIPLES if ids else Format.TEXT_TRIPLES
-    raise InvalidRequest.of(source, f"is neither .jsonl nor a .tsv of triples; {SAY_FORMAT}")
-
-
-def _graded(source: str, choice: Choice, home: Path | None) -> tuple[Judged, frozenset[str]]:
+def _graded(
+    source: str, choice: Choice, home: Path | None, *, whole: bool
+) -> tuple[Judged, frozenset[str]]:
     """Return a dataset with the judgments asked for, and the ids of its empty documents."""
-    found, empty = _read(source, choice, home)
+    found, empty = _read(source, choice, home, whole=whole)
     if not choice.qrels:
         return found, empty
     grades = read_qrels(
@@ -171,8 +115,14 @@ def _graded(source: str, choice: Choice, home: Path | None) -> tuple[Judged, fro
     return replace(found, grades=kept), empty
 
 
-def _read(source: str, choice: Choice, home: Path | None) -> tuple[Judged, frozenset[str]]:
-    """Return a dataset as its own files have it, and the ids of its empty documents."""
+def _read(
+    source: str, choice: Choice, home: Path | None, *, whole: bool
+) -> tuple[Judged, frozenset[str]]:
+    """Return a dataset as its own files have it, and the ids of its empty documents.
+
+    With `whole`, all documents are wanted, to be searched; of MS MARCO's millions else only
+    those that are named.
+    """
     kind = choice.format or format_of(source)
     path = Path(source)
     match kind:
@@ -182,11 +132,11 @@ def _read(source: str, choice: Choice, home: Path | None) -> tuple[Judged, froze
             settings = load_settings(home=_log_home(source, home))
             found = logged_lists(settings.home, files_of(settings), _log_split(choice.split))
         case Format.MSMARCO:
-            files = _msmarco_files(path, choice.split)
-            qrels = None if choice.qrels else files.qrels
-            found = read_msmarco(files.collection, files.queries, qrels, choice.run)
+            files = msmarco_files(path, choice.split)
+            qrels = choice.qrels or files.qrels
+            found = read_msmarco(files.collection, files.queries, qrels, choice.run, whole=whole)
         case Format.ID_TRIPLES:
-            files = _msmarco_files(path.parent, choice.split)
+            files = msmarco_files(path.parent, choice.split)
             found = read_id_triples(path, files.collection, files.queries, choice.triples)
         case _ if choice.split:
             raise InvalidRequest.of("split", f"{source} has no splits; name the part that you mean")
@@ -215,34 +165,6 @@ def _beir(folder: Path, choice: Choice) -> tuple[Judged, frozenset[str]]:
         Judged(queries, documents, collection.judgments, ranked),
         frozenset(collection.empty_documents),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _MsMarcoFiles:
-    collection: Path
-    queries: Path
-    qrels: Path | None
-
-
-def _msmarco_files(folder: Path, split: str | None) -> _MsMarcoFiles:
-    """Return MS MARCO's files in a folder: queries.tsv, or queries.SPLIT.tsv, and so on."""
-    collection = _plain_or_gzip(folder / COLLECTION)
-    if collection is None:
-        raise NotFound.of(str(folder / COLLECTION), "does not exist; the passages belong there")
-    names = {path.name.removesuffix(".gz") for path in folder.glob("queries*.tsv*")}
-    splits = sorted(n.removeprefix("queries").removesuffix(".tsv").lstrip(".") for n in names)
-    chosen = splits[0] if split is None and len(splits) == 1 else split
-    middle = f".{chosen}" if chosen else ""
-    queries = _plain_or_gzip(folder / f"queries{middle}.tsv") if chosen is not None else None
-    if queries is None:
-        raise InvalidRequest.of(
-            "split", f"{folder} has queries of {', '.join(splits) or 'no split'}; say which to read"
-        )
-    return _MsMarcoFiles(collection, queries, _plain_or_gzip(folder / f"qrels{middle}.tsv"))
-
-
-def _plain_or_gzip(path: Path) -> Path | None:
-    return next((p for p in (path, path.with_name(f"{path.name}.gz")) if p.is_file()), None)
 
 
 def _log_home(source: str, home: Path | None) -> Path | None:

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from ranklift.cli.collections import judged_ground
-from ranklift.cli.datasets import Choice, Format, format_of, open_clicks, open_dataset
+from ranklift.cli.dataset_formats import Format, format_of
+from ranklift.cli.datasets import Choice, open_clicks, open_dataset
 from ranklift.events.log import EventLog
 from ranklift.events.pending import PendingClick
 from ranklift.events.values import Document as Offered
@@ -123,6 +124,16 @@ def test_msmarco_is_read_with_a_run_or_searched(msmarco: Path, tmp_path: Path) -
     assert searched.grades == {"10": {"0": 1}}
 
 
+def test_other_qrels_of_msmarco_bring_the_passages_that_they_judge(
+    msmarco: Path, tmp_path: Path
+) -> None:
+    run, qrels = tmp_path / "run", tmp_path / "qrels"
+    run.write_text("10 Q0 2 1 0.5 t\n")
+    qrels.write_text("10 0 1 1\n")
+    found = open_dataset(str(msmarco), Choice(run=run, qrels=qrels))
+    assert (sorted(found.documents), found.grades) == (["1", "2"], {"10": {"1": 1}})
+
+
 def test_several_splits_of_msmarco_must_be_chosen_from(msmarco: Path) -> None:
     (msmarco / "queries.dev.small.tsv.gz").write_bytes(gzip.compress(b"11\twhat is drag\n"))
     with pytest.raises(InvalidRequest, match=r"has queries of dev.small, train; say which"):
@@ -219,7 +230,9 @@ def test_an_empty_log_is_said(tmp_path: Path) -> None:
         open_dataset(f"log:{tmp_path}")
 
 
-def test_relevant_documents_stand_for_clicks_elsewhere(beir: Path) -> None:
+def test_relevant_documents_stand_for_clicks_elsewhere(beir: Path, msmarco: Path) -> None:
+    lift = ClickedText("what is lift", Text("0", "", "lift is a force"))
+    assert open_clicks(str(msmarco)) == [lift]
     assert open_clicks(str(beir), Choice(split="train")) == [
         ClickedText("drag", Text("d2", "", "drag is a force"))
     ]

@@ -100,6 +100,8 @@ def of(document: str) -> str:
     [
         ("{nonsense", "is not JSON"),
         ("[1]", "is not a JSON object"),
+        ("[" * 100_000, "is nested too deep"),
+        ("1" * 5_000, "Exceeds the limit"),
         ('{"documents": []}', '"query" is null, must be a string'),
         ('{"query": " ", "documents": []}', '"query" is blank'),
         ('{"query": "q", "documents": []}', '"documents" must be a list of one'),

@@ -11,7 +11,7 @@ def ranking(query: str, *documents: str) -> RankingList:
     return RankingList(query, texts, (0.0,) * len(texts))
 
 
-TEST = [ranking("what is lift", "a", "b"), ranking("drag", "a"), ranking("wings", "c", "d")]
+TEST = [ranking("What is lift?", "a", "b"), ranking("drag", "a"), ranking("wings", "c", "d")]
 
 
 def test_splits_that_share_nothing_leak_nothing() -> None:
@@ -22,13 +22,13 @@ def test_splits_that_share_nothing_leak_nothing() -> None:
 
 
 def test_a_shared_query_is_found_however_it_is_written() -> None:
-    found = leakage([ranking("What is  LIFT?", "x", "b"), ranking("Wings", "d", "c")], TEST)
+    found = leakage([ranking("what is  LIFT", "x", "b"), ranking("Wings", "d", "c")], TEST)
     assert found
-    assert found.queries == ("what is lift", "wings")
-    assert found.pairs == (("what is lift", "b"), ("wings", "c"), ("wings", "d"))
+    assert found.queries == ("What is lift?", "wings")
+    assert found.pairs == (("What is lift?", "b"), ("wings", "c"), ("wings", "d"))
     assert str(found) == (
-        '2 of 3 test queries are in the training split too ("what is lift", "wings"), and '
-        '3 of 5 pairs of query and document (e.g. "b for what is lift", "c for wings"); '
+        '2 of 3 test queries are in the training split too ("What is lift?", "wings"), and '
+        '3 of 5 pairs of query and document (e.g. "b for What is lift?", "c for wings"); '
         "split by query text"
     )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ranklift.rankers.base import Text
+from ranklift.rankers.data.judged import Judged
 from ranklift.rankers.data.msmarco import (
     read_collection,
     read_id_triples,
@@ -31,22 +32,14 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def read(folder: Path, *, run: bool = True) -> object:
+def read(folder: Path) -> Judged:
     return read_msmarco(
-        folder / "collection.tsv",
-        folder / "queries.tsv",
-        folder / "qrels.tsv",
-        folder / "run.trec" if run else None,
+        *(folder / name for name in ("collection.tsv", "queries.tsv", "qrels.tsv", "run.trec"))
     )
 
 
 def test_a_collection_with_a_run_keeps_what_is_judged_or_ranked(folder: Path) -> None:
-    judged = read_msmarco(
-        folder / "collection.tsv",
-        folder / "queries.tsv",
-        folder / "qrels.tsv",
-        folder / "run.trec",
-    )
+    judged = read(folder)
     assert judged.queries == {"10": "what is lift", "11": "what is drag"}
     assert judged.documents == {
         "0": Text("0", "", "lift is a force"),
@@ -59,8 +52,10 @@ def test_a_collection_with_a_run_keeps_what_is_judged_or_ranked(folder: Path) ->
     assert (only.query, only.targets) == ("what is lift", (0.0, 1.0))
 
 
-def test_a_collection_without_a_run_keeps_everything(folder: Path) -> None:
-    judged = read_msmarco(folder / "collection.tsv", folder / "queries.tsv", folder / "qrels.tsv")
+def test_a_whole_collection_is_kept_on_request(folder: Path) -> None:
+    files = (folder / "collection.tsv", folder / "queries.tsv", folder / "qrels.tsv")
+    assert list(read_msmarco(*files).documents) == ["0", "1"]
+    judged = read_msmarco(*files, whole=True)
     assert list(judged.documents) == ["0", "1", "2", "3"]
     assert judged.lists() == []
 

@@ -130,6 +130,15 @@ def test_lexical_negatives_come_from_the_best_candidates() -> None:
     assert drawn == {(a, b) for a in DOCUMENTS[1:4] for b in DOCUMENTS[1:4] if a != b}
 
 
+def test_the_order_of_the_best_candidates_changes_nothing() -> None:
+    mix = Mix(lexical=2, random=0, depth=4)
+    drawn = [
+        negatives(judged({"q": {"d0": 1}}, {"q": order}), mix).by_query
+        for order in (("d0", "d1", "d2", "d3", "d4"), ("d3", "d2", "d1", "d0", "d5"))
+    ]
+    assert drawn[0] == drawn[1]
+
+
 def test_random_negatives_are_uniform() -> None:
     data = judged({"q": {"d0": 1, "d1": 0}}, {})
     counts = dict.fromkeys(DOCUMENTS[1:], 0)
@@ -138,6 +147,12 @@ def test_random_negatives_are_uniform() -> None:
         counts[only] += 1
     # Chi-squared with 10 degrees of freedom: 29.6 is the 0.1 % point.
     assert sum((count - 200) ** 2 / 200 for count in counts.values()) < 29.6
+
+
+def test_queries_draw_apart() -> None:
+    data = judged({"q1": {"d0": 1}, "q2": {"d0": 1}}, {})
+    drawn = [negatives(data, Mix(lexical=0, random=5), seed=seed).by_query for seed in range(5)]
+    assert sum(each["q1"] != each["q2"] for each in drawn) >= 4
 
 
 def test_a_list_holds_what_was_judged_and_the_negatives() -> None:

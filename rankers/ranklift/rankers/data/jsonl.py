@@ -107,6 +107,8 @@ def _parse(line: str) -> _List:
         row = json.loads(line)
     except json.JSONDecodeError as error:
         raise ValueError(f"is not JSON: {error.msg} at column {error.colno}") from error
+    except RecursionError as error:
+        raise ValueError("is nested too deep to be a list of documents") from error
     if not isinstance(row, dict):
         raise ValueError('is not a JSON object like {"query": "...", "documents": [...]}')
     _only(row, LIST_KEYS)

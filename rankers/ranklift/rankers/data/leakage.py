@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ranklift.rankers.base import ClickedText, RankingList
+from ranklift.rankers.base import ClickedText, RankingList, Text
 from ranklift.rankers.data.splits import normalised
 
 LONGEST = 40  # characters of an example
@@ -52,28 +52,30 @@ def leakage(
     Queries are the same when they say the same (see `splits.normalised`), documents when title
     and text are: the ids of two sources need not agree.
     """
-    learnt = {(normalised(query), body) for query, body, _ in _pairs(train)}
-    learnt_queries = {query for query, _ in learnt}
     queries: dict[str, str] = {}
     pairs: dict[tuple[str, str], tuple[str, str]] = {}
-    for query, body, document_id in _pairs(test):
-        same = normalised(query)
-        queries.setdefault(same, query)
-        pairs.setdefault((same, body), (query, document_id))
+    for example in test:
+        same = normalised(example.query)
+        queries.setdefault(same, example.query)
+        for document in _documents(example):
+            pairs.setdefault((same, document.body), (example.query, document.id))
+    learnt: set[str] = set()
+    learnt_pairs: set[tuple[str, str]] = set()
+    for example in train:
+        same = normalised(example.query)
+        if same in queries:
+            learnt.add(same)
+            learnt_pairs.update((same, document.body) for document in _documents(example))
     return Leakage(
-        tuple(query for same, query in queries.items() if same in learnt_queries),
-        tuple(pair for same, pair in pairs.items() if same in learnt),
+        tuple(query for same, query in queries.items() if same in learnt),
+        tuple(pair for same, pair in pairs.items() if same in learnt_pairs),
         len(queries),
         len(pairs),
     )
 
 
-def _pairs(examples: Iterable[RankingList | ClickedText]) -> Iterator[tuple[str, str, str]]:
-    """Yield query, the document's title and text, and its id."""
-    for example in examples:
-        documents = example.documents if isinstance(example, RankingList) else (example.document,)
-        for document in documents:
-            yield example.query, document.body, document.id
+def _documents(example: RankingList | ClickedText) -> tuple[Text, ...]:
+    return example.documents if isinstance(example, RankingList) else (example.document,)
 
 
 def _examples(texts: tuple[str, ...]) -> str:

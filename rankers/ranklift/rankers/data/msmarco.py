@@ -27,12 +27,17 @@ from ranklift.v1.errors import InvalidRequest
 
 
 def read_msmarco(
-    collection: Path, queries: Path, qrels: Path | None = None, run: Path | None = None
+    collection: Path,
+    queries: Path,
+    qrels: Path | None = None,
+    run: Path | None = None,
+    *,
+    whole: bool = False,
 ) -> Judged:
     """Return the queries with their judgments and the candidates of a TREC run.
 
-    With a run, only the passages that it or the judgments name are kept; without one, all are,
-    for a first stage to search.
+    Only the passages that judgments or run name are kept; with `whole` all are, for a first
+    stage to search.
 
     Raises:
         NotFound: a file is missing.
@@ -43,7 +48,7 @@ def read_msmarco(
     ranked = read_run(run, queries=texts) if run else {}
     wanted = {d for judged in grades.values() for d in judged}
     wanted |= {d for found in ranked.values() for d in found}
-    documents = read_collection(collection, wanted if run else None)
+    documents = read_collection(collection, None if whole else wanted)
     if not wanted <= documents.keys():
         # Read again only to name the lines.
         if qrels:

@@ -69,8 +69,8 @@ def negatives(
     """Return the negatives of every query with a positive: hard, lexical, then random ones.
 
     No document is one twice, and none has a grade above 0. The choice for a query depends on the
-    seed, the query's id, its candidates and scores, and which documents there are; not on the
-    order of anything but the candidates', nor on other queries.
+    seed, the query's id, which are its first candidates, its scores, and which documents there
+    are; on no order, nor on other queries.
 
     Raises:
         InvalidRequest: the mix is out of range, or asks for hard negatives and `scores` lack a
