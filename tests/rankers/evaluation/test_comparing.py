@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from statsmodels.stats.multitest import multipletests
 
 from ranklift.rankers.base import RankingList, Text
 from ranklift.rankers.evaluation import (
@@ -11,6 +12,7 @@ from ranklift.rankers.evaluation import (
     compare_with_baseline,
     evaluate_scores,
 )
+from ranklift.rankers.evaluation.comparing import holm
 from ranklift.v1.errors import InvalidRequest
 
 GRADES = (3.0, 1.0, 0.0, 0.0, 0.0)
@@ -25,19 +27,23 @@ def evaluated(noise: float, seed: int, rules: Rules | None = None) -> Evaluation
     return evaluate_scores(scores, LISTS, rules=rules or Rules(), resamples=50)
 
 
-def test_holms_correction_is_of_the_systems_measure_by_measure() -> None:
+@pytest.mark.parametrize(
+    "p_values", [[0.3], [0.01, 0.04, 0.03], [0.5, 0.5, 1.0, 0.02], [0.9, 0.8, 0.001, 0.001]]
+)
+def test_holms_correction_is_statsmodels(p_values: list[float]) -> None:
+    assert list(holm(p_values)) == pytest.approx(multipletests(p_values, method="holm")[1].tolist())
+
+
+def test_the_correction_is_of_the_systems_measure_by_measure() -> None:
     baseline = evaluated(4.0, 0)
     others = {"a": evaluated(3.0, 1), "b": evaluated(3.0, 2), "c": evaluated(2.5, 3)}
     found = compare_with_baseline(("base", baseline), others, assignments=999, resamples=50)
     assert [(one.system, one.found.metric) for one in found] == [
         (system, metric) for metric in ("pair_accuracy", "ndcg@10") for system in "abc"
     ]
-    for metric in ("pair_accuracy", "ndcg@10"):
-        own = sorted((one.found.p_value, one.p_holm) for one in found if one.found.metric == metric)
-        highest = 0.0
-        for (p_value, p_holm), factor in zip(own, (3, 2, 1), strict=True):
-            highest = max(highest, min(1.0, factor * p_value))
-            assert p_holm == pytest.approx(highest)
+    for rows in (found[:3], found[3:]):
+        assert [one.p_holm for one in rows] == list(holm([one.found.p_value for one in rows]))
+        assert [one.p_holm for one in rows] != [one.found.p_value for one in rows]
 
 
 def test_one_system_needs_no_correction_and_none_gives_none() -> None:

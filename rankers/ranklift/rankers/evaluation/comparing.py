@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from statsmodels.stats.multitest import multipletests
+import numpy as np
 
+from ranklift.rankers.base import Values
 from ranklift.rankers.evaluation.evaluating import Evaluation
 from ranklift.rankers.evaluation.per_query import ratio_of
 from ranklift.rankers.evaluation.randomisation import ASSIGNMENTS, randomisation_test
@@ -101,9 +102,8 @@ def compare_with_baseline(
 ) -> tuple[Comparison, ...]:
     """Return every other system against the baseline, metric by metric.
 
-    The p-values of one metric are corrected for the number of systems, by Holm's
-    "A simple sequentially rejective multiple test procedure", 1979; metrics are
-    read one by one, so choose the one that decides beforehand.
+    The p-values of one metric are corrected for the number of systems; metrics
+    are read one by one, so choose the one that decides beforehand.
 
     Raises:
         InvalidRequest: as `compare`.
@@ -123,12 +123,26 @@ def compare_with_baseline(
     compared = []
     for i in range(len(metrics) if found else 0):
         of_metric = {other: differences[i] for other, differences in found.items()}
-        corrected = multipletests([each.p_value for each in of_metric.values()], method="holm")[1]
+        corrected = holm([each.p_value for each in of_metric.values()])
         compared += [
-            Comparison(other, name, difference, float(p_holm))
+            Comparison(other, name, difference, p_holm)
             for (other, difference), p_holm in zip(of_metric.items(), corrected, strict=True)
         ]
     return tuple(compared)
+
+
+def holm(p_values: Sequence[float]) -> tuple[float, ...]:
+    """Return p-values that bound the chance of any false finding, in the given order.
+
+    The i-th smallest of m becomes max over j <= i of (m - j + 1) p_(j), at most 1: Holm, "A simple
+    sequentially rejective multiple test procedure", 1979.
+    """
+    values: Values = np.asarray(p_values, np.float64)
+    order = np.argsort(values, kind="stable")
+    factors = np.arange(len(values), 0, -1)
+    corrected = np.empty_like(values)
+    corrected[order] = np.minimum(np.maximum.accumulate(factors * values[order]), 1.0)
+    return tuple(corrected.tolist())
 
 
 def _check(a: Evaluation, b: Evaluation, metrics: Sequence[str]) -> None:

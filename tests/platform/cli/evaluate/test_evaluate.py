@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import re
 import sys
@@ -28,12 +30,17 @@ QUERIES, PER_QUERY = 12, 6
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.setenv("RANKLIFT_HOME", str(tmp_path / "home"))
+    return runner(tmp_path, monkeypatch)
+
+
+def runner(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run `ranklift ARGUMENTS` in a folder and return the exit code."""
+    monkeypatch.setenv("RANKLIFT_HOME", str(folder / "home"))
     monkeypatch.setenv("COLUMNS", "240")
     root = Path.cwd()
 
     def call(*arguments: str) -> int:
-        monkeypatch.chdir(tmp_path)
+        monkeypatch.chdir(folder)
         monkeypatch.setattr(sys, "argv", ["ranklift", *arguments])
         with pytest.raises(SystemExit) as ended:
             main()
@@ -45,9 +52,14 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 @pytest.fixture
 def collection(tmp_path: Path) -> Path:
+    return make_collection(tmp_path / "collection")
+
+
+def make_collection(folder: Path) -> Path:
     """Queries with six candidates each: grades 2 1 0, two not judged, one more 0; one relevant
     document is no candidate, one query has no candidates."""
-    documents, queries, judgments, candidates = {}, {}, {}, {}
+    documents: dict[str, Document] = {}
+    queries, judgments, candidates = {}, {}, {}
     for q in range(QUERIES):
         own = [f"d{q}-{i}" for i in range(PER_QUERY + 1)]
         documents |= {d: Document(d, "", f"word{q} word{i} <b>&") for i, d in enumerate(own)}
@@ -56,7 +68,6 @@ def collection(tmp_path: Path) -> Path:
         candidates[f"q{q}"] = tuple(own[:PER_QUERY])
     queries["lonely"] = "nothing"
     judgments["lonely"] = {"d0-0": 1}
-    folder = tmp_path / "collection"
     save_beir(Collection(documents, queries, judgments), folder)
     save_run(candidates, folder)
     return folder
@@ -98,20 +109,22 @@ class Cells(HTMLParser):
             self.cells[-1] += data
 
 
-@pytest.fixture
-def everything(
-    run: Run, collection: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> tuple[str, dict[str, Any], str]:
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any], str]:
     """A run against two others with all that can be asked for: table, JSON, page."""
-    names = [write_run(tmp_path / f"{n}.trec", n) for n in (0.5, 1.0, 3.0)]
+    folder = tmp_path_factory.mktemp("everything")
+    make_collection(folder / "collection")
+    names = [write_run(folder / f"{n}.trec", n) for n in (0.5, 1.0, 3.0)]
     of = ("evaluate", *names, "--collection", "collection", "--distributions", "--calibrate")
-    assert run(*of) == 0
-    table = capsys.readouterr().out
-    assert run(*of, "--format", "json") == 0
-    content = json.loads(capsys.readouterr().out)
-    assert run(*of, "--format", "html", "--output", "page.html") == 0
-    assert capsys.readouterr().out == ""
-    return table, content, (tmp_path / "page.html").read_text("utf-8")
+    table, content = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        run = runner(folder, monkeypatch)
+        with contextlib.redirect_stdout(table):
+            assert run(*of) == 0
+        with contextlib.redirect_stdout(content):
+            assert run(*of, "--format", "json") == 0
+        assert run(*of, "--format", "html", "--output", "page.html") == 0
+    return table.getvalue(), json.loads(content.getvalue()), (folder / "page.html").read_text()
 
 
 def test_the_json_is_as_its_schema_says(everything: tuple[str, dict[str, Any], str]) -> None:
