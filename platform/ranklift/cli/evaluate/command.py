@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ranklift.cli.data_options import Candidates, Data, Depth, Qrels, Split
 from ranklift.cli.options import Home
 from ranklift.cli.output import bar
 
@@ -41,8 +42,18 @@ def evaluate(
             help="model@version, the folder of a model, or a TREC run; the first is the baseline."
         ),
     ],
-    collection: Annotated[Path, typer.Option(help="A judged collection in BEIR layout.")],
-    depth: Annotated[int, typer.Option(min=2, help="Candidates per query, BM25's best.")] = 50,
+    data: Data,
+    fold: Annotated[
+        str, typer.Option(help='"2/5": judge on the second of five parts of the queries.')
+    ] = "",
+    learnt_from: Annotated[
+        str, typer.Option(help="Data that the systems learnt from: what leaked is said.")
+    ] = "",
+    depth: Depth = 50,
+    data_format: Annotated[str, typer.Option(help="How the data is written, if unclear.")] = "",
+    split: Split = "",
+    qrels: Qrels = None,
+    run: Candidates = None,
     measures: Annotated[
         str, typer.Option(help="Of ndcg, mrr, map, p, recall, judged; @k cuts off at a rank.")
     ] = "ndcg@5,ndcg@10,mrr,map,p@5,recall,judged@10",
@@ -71,17 +82,19 @@ def evaluate(
     ] = None,
     home: Home = None,
 ) -> None:
-    """Evaluate systems on the same candidates of a judged collection.
+    """Evaluate systems on the same candidates of judged queries.
 
     Documents that nobody judged count as not relevant.
 
-    Example: `ranklift evaluate bm25@1 student@2 --collection data/cranfield --format html
+    Example: `ranklift evaluate bm25@1 student@2 --data data/cranfield --format html
     --output evaluation.html`
     """
     from ranklift.cli.evaluate.ground import judged_lists
+    from ranklift.cli.evaluate.leaked import tell_leakage
     from ranklift.cli.evaluate.report import Wanted, make_report
     from ranklift.cli.evaluate.systems import find_sources, score
     from ranklift.cli.evaluate.writing import check_output, write
+    from ranklift.cli.lessons import choice_of
     from ranklift.rankers.evaluation import Rules, parse_measures
 
     rules = Rules(
@@ -92,7 +105,9 @@ def evaluate(
     )
     check_output(style, output)
     sources = find_sources(systems, home)
-    ground = judged_lists(collection, depth)
+    ground = judged_lists(data, choice_of(data_format, split, qrels, run, depth), fold, home)
+    if learnt_from:
+        tell_leakage(learnt_from, ground, home)
     scored = []
     for source in sources:
         with bar(source.name) as progress:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ranklift.cli.collections import judged_ground
+from ranklift.cli.datasets import Choice
+from ranklift.cli.lessons import lesson_of
 from ranklift.rankers.base import RankingList
 from ranklift.simulator.candidates import RUN
 from ranklift.v1.errors import InvalidRequest
@@ -28,24 +29,31 @@ class JudgedLists:
     without: int
 
 
-def judged_lists(collection: Path, depth: int) -> JudgedLists:
-    """Return what the collection in a folder has to evaluate on.
+def judged_lists(data: str, choice: Choice, fold: str, home: Path | None) -> JudgedLists:
+    """Return what a dataset, or the part of its queries that `fold` holds out, has to evaluate on.
 
     Raises:
-        NotFound, InvalidRequest: the folder, or a line of it, is not as it must be, or no judged
-            query has candidates.
+        RequestError: the data is not as it must be, or no judged query has candidates.
     """
-    ground = judged_ground(collection, depth)
-    judgments = ground.collection.judgments
-    found = tuple(query_id for query_id in judgments if ground.candidates.get(query_id))
+    lesson = lesson_of(data, choice, fold, home)
+    judged = lesson.judged
+    asked = [q for q in (lesson.test if fold else judged.queries) if q in judged.grades]
+    found = tuple(query_id for query_id in asked if judged.candidates.get(query_id))
     if not found:
-        raise InvalidRequest.of("collection", f"{collection} has no candidates for a judged query")
-    saved = (collection / RUN).is_file()
+        raise InvalidRequest.of("data", f"{data} has no candidates for a judged query")
     return JudgedLists(
-        collection=collection.name,
-        candidates=f"those of {RUN}" if saved else f"the {depth} best of BM25",
+        collection=f"{Path(data).name}, fold {fold}" if fold else Path(data).name,
+        candidates=_told(data, choice),
         query_ids=found,
-        lists=tuple(ground.lists(found)),
-        judgments=tuple(judgments[query_id] for query_id in found),
-        without=len(judgments) - len(found),
+        lists=tuple(judged.lists(found)),
+        judgments=tuple(judged.grades[query_id] for query_id in found),
+        without=len(asked) - len(found),
     )
+
+
+def _told(data: str, choice: Choice) -> str:
+    if choice.run:
+        return f"those of {choice.run.name}"
+    if (Path(data) / RUN).is_file():
+        return f"those of {RUN}"
+    return f"the data's own, or the {choice.depth} best of BM25"

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
+from ranklift.cli.data_options import Depth
 from ranklift.cli.options import Home
 from ranklift.cli.output import out
-from ranklift.cli.train.options import Depth, installation, made, ref_of
+from ranklift.cli.train.options import installation, made, ref_of
 
 Collection = Annotated[Path, typer.Option(help="A judged collection in BEIR layout.")]
 

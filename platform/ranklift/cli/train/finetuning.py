@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from ranklift.cli.data_options import Candidates, Data, Depth, Fold, Format, Qrels, Split
 from ranklift.cli.options import Home
 from ranklift.cli.output import bar
 from ranklift.cli.train.file import TrainingFile
@@ -13,17 +14,10 @@ from ranklift.cli.train.options import (
     Accumulation,
     Batch,
     Bf16,
-    Candidates,
-    Data,
-    Depth,
-    Fold,
-    Format,
     LoraRank,
-    Qrels,
     Rate,
     Seed,
     Sharded,
-    Split,
     Steps,
     installation,
     made,
@@ -81,8 +75,8 @@ def sft(
 
     Interrupted, the same command goes on where it was.
     """
+    from ranklift.cli.lessons import choice_of, lesson_of
     from ranklift.cli.train.judging import judged_on, noted
-    from ranklift.cli.train.lesson import choice_of, lesson_of
     from ranklift.cli.train.negatives import lists_with_negatives
     from ranklift.cli.train.sources import source_of
     from ranklift.cli.versions import new_version, register

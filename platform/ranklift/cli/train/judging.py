@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from ranklift.cli.lessons import Lesson
 from ranklift.cli.output import bar, notes, out
-from ranklift.cli.train.lesson import Lesson
 from ranklift.rankers.artefacts import load_ranker
 from ranklift.rankers.evaluation import evaluate
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ranklift.cli.lessons import Lesson
 from ranklift.cli.output import bar, notes
-from ranklift.cli.train.lesson import Lesson
 from ranklift.cli.train.options import ref_of
 from ranklift.rankers.artefacts import load_ranker
 from ranklift.rankers.base import RankingList

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ranklift.cli.data_options import Format, Qrels, Split
 from ranklift.cli.options import Home
 from ranklift.cli.output import bar, out
 from ranklift.cli.train.file import TrainingFile
@@ -13,14 +14,11 @@ from ranklift.cli.train.options import (
     Accumulation,
     Batch,
     Bf16,
-    Format,
     LoraRank,
-    Qrels,
     Rate,
     Seed,
     Sharded,
     SomeData,
-    Split,
     Steps,
     installation,
     made,
@@ -65,7 +63,7 @@ def cpt(
     the same command goes on where it was.
     """
     from ranklift.cli.datasets import open_clicks
-    from ranklift.cli.train.lesson import choice_of
+    from ranklift.cli.lessons import choice_of
     from ranklift.cli.train.sources import source_of
     from ranklift.cli.versions import new_version, register
     from ranklift.rankers.backbones import TINY_DECODER, load_language_model, new_decoder

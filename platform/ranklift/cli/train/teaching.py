@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ranklift.cli.data_options import Candidates, Data, Depth, Fold, Format, Qrels, Split
 from ranklift.cli.options import Home
 from ranklift.cli.output import bar, out
 from ranklift.cli.train.file import TrainingFile
@@ -13,15 +14,8 @@ from ranklift.cli.train.options import (
     Accumulation,
     Batch,
     Bf16,
-    Candidates,
-    Data,
-    Depth,
-    Fold,
-    Format,
-    Qrels,
     Rate,
     Seed,
-    Split,
     Steps,
     installation,
     made,
@@ -55,7 +49,7 @@ def score(
     What is kept is not scored again, by this command or by `distil`. Interrupted, the same
     command goes on where it was.
     """
-    from ranklift.cli.train.lesson import choice_of, lesson_of
+    from ranklift.cli.lessons import choice_of, lesson_of
     from ranklift.cli.train.taught import taught_by
 
     lesson = lesson_of(data, choice_of(format_name, split, qrels, run, depth), fold, home)
@@ -113,8 +107,8 @@ def distil(
 
     Without --gamma no judgment is read. Interrupted, the same command goes on where it was.
     """
+    from ranklift.cli.lessons import choice_of, lesson_of
     from ranklift.cli.train.judging import judged_on, noted
-    from ranklift.cli.train.lesson import choice_of, lesson_of
     from ranklift.cli.train.starts import start_of
     from ranklift.cli.train.taught import taught_by
     from ranklift.cli.versions import new_version, register

@@ -349,10 +349,34 @@ def test_a_collection_without_candidates_or_without_a_folder(
 ) -> None:
     name = write_run(tmp_path / "a.trec", 1.0)
     assert run("evaluate", name, "--collection", "nowhere") == 2
-    assert "corpus.jsonl does not exist" in capsys.readouterr().err
+    assert "nowhere: does not exist; a dataset is a folder" in capsys.readouterr().err
     (collection / "candidates.trec").write_text("lonely Q0 d3-0 1 1 x\n")
     judgments = collection / "qrels" / "test.tsv"
     lines = judgments.read_text().splitlines(keepends=True)
     judgments.write_text("".join(line for line in lines if not line.startswith("lonely")))
     assert run("evaluate", name, "--collection", "collection") == 2
     assert "has no candidates for a judged query" in capsys.readouterr().err
+
+
+def test_a_fold_judges_on_its_own_part_of_the_queries_and_says_what_leaked(
+    run: Run, collection: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    system = write_run(tmp_path / "system.trec", 0.5)
+    judged = []
+    for fold in ("1/2", "2/2"):
+        report = tmp_path / f"{fold[0]}.json"
+        of = ("--data", "collection", "--fold", fold, "--format", "json", "--output", str(report))
+        assert run("evaluate", system, *of) == 0
+        judged.append(json.loads(report.read_text())["queries"])
+    assert all(judged)
+    whole = tmp_path / "whole.json"
+    of = ("--data", "collection", "--format", "json", "--output", str(whole))
+    capsys.readouterr()
+    assert run("evaluate", system, *of, "--learnt-from", "collection") == 0
+    queries = json.loads(whole.read_text())["queries"]
+    assert sum(judged) == queries
+    assert f"{queries} of {queries} test queries are in the training split" in " ".join(
+        capsys.readouterr().err.split()
+    )
+    assert run("evaluate", system, "--data", "collection", "--fold", "3/2") == 2
+    assert 'fold: "3/2" must be like 2/5' in capsys.readouterr().err

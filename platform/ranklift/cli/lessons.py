@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from ranklift.cli.datasets import Choice, Format, open_dataset
+from ranklift.cli.dataset_formats import Format
+from ranklift.cli.datasets import Choice, open_dataset
 from ranklift.rankers.base import RankingList
 from ranklift.rankers.data.judged import Judged
 from ranklift.rankers.data.splits import folds
