@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
 import torch
@@ -22,6 +22,7 @@ BY_NAME: Mapping[str, Loss] = {name: distillation_loss(name) for name in LOSSES}
 }
 TIED_TO_SCALE = {"point_mse", "hybrid", "hybrid, mostly margin"}
 READ_ORDER_ALONE = {"hinge", "ranknet", "listmle", "adr_mse", "adr_mse, warm", "infonce"}
+POSITIVES_MAY_BE_GIVEN = {"positive_margin_mse", "infonce", "infonce, cold"}
 SEEK_THE_FIRST = {"infonce", "infonce, cold"}
 REGRESSIONS = {"point_mse", "margin_mse", "hybrid", "positive_margin_mse", "listnet"}
 SEEDS = st.integers(0, 10_000)
@@ -99,6 +100,16 @@ def test_the_order_of_documents_says_nothing(loss: Loss, seed: int, tied: bool) 
     # Documents of the same score and target may exchange their gradients.
     if not tied:
         torch.testing.assert_close(other, gradient[:, order])
+
+
+@each(POSITIVES_MAY_BE_GIVEN)
+def test_positives_where_there_is_no_document_are_none(loss: Callable[..., Tensor]) -> None:
+    lists = ragged(2)
+    known = lists.targets > 0
+    expected = loss(lists.scores, lists.targets, lists.mask, positives=known & lists.mask)
+    found = loss(lists.scores, lists.targets, lists.mask, positives=known | ~lists.mask)
+    assert (~lists.mask).any()
+    assert found.item() == expected.item() > 0
 
 
 @each(set(BY_NAME) - TIED_TO_SCALE)
@@ -186,7 +197,8 @@ LEARNS = {
 def test_a_list_that_says_nothing_adds_nothing(name: str, kind: str) -> None:
     loss, lists = BY_NAME[name], ragged(5, width=3)
     scores, targets, mask = row(3, -1, 2), row(1, 1, 1), SAYS_NOTHING[kind]
-    alone, gradient = value_and_gradient(loss, scores, targets, mask)
+    with torch.autograd.set_detect_anomaly(True):  # no NaN on the way either
+        alone, gradient = value_and_gradient(loss, scores, targets, mask)
     assert (alone, gradient.abs().sum().item()) == (0, 0)
     together, gradient = value_and_gradient(
         loss,
