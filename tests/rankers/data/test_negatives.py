@@ -160,7 +160,7 @@ def test_a_list_holds_what_was_judged_and_the_negatives() -> None:
     found = negatives(data, Mix(lexical=0, random=12))
     (only,) = training_lists(data, found)
     assert only.query == "query q"
-    assert sorted(d.id for d in only.documents) == sorted(DOCUMENTS)
+    assert [d.id for d in only.documents] == sorted(DOCUMENTS)
     assert dict(zip([d.id for d in only.documents], only.targets, strict=True)) == {
         d: 2.0 if d == "d0" else 0.0 for d in DOCUMENTS
     }
