@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ranklift.rankers.base import RankingList, Text
@@ -21,6 +21,7 @@ def write(path: Path, rows: list[object]) -> Path:
     return path
 
 
+@settings(deadline=None)
 @given(
     lists=st.lists(
         st.tuples(

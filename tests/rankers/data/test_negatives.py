@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ranklift.rankers.base import Text
@@ -42,6 +42,7 @@ MIXES = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(
     grades=GRADES,
     mix=MIXES,
