@@ -76,7 +76,6 @@ def logged_lists(
 def judged_by_clicks(queries: Iterable[QueryLog]) -> Judged:
     """Return logged queries with their documents as candidates, graded by `click_grades`."""
     chosen = {each.query: each for each in queries}
-    ids = {query: tuple(d.document_id for d in each.documents) for query, each in chosen.items()}
     return Judged(
         {query: query for query in chosen},
         {
@@ -85,10 +84,16 @@ def judged_by_clicks(queries: Iterable[QueryLog]) -> Judged:
             for d in each.documents
         },
         {
-            query: dict(zip(ids[query], map(int, click_grades(each)), strict=True))
+            query: {
+                d.document_id: int(grade)
+                for d, grade in zip(each.documents, click_grades(each), strict=True)
+            }
             for query, each in chosen.items()
         },
-        ids,
+        {
+            query: tuple(sorted(d.document_id for d in each.documents))
+            for query, each in chosen.items()
+        },
     )
 
 

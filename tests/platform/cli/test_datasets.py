@@ -152,7 +152,7 @@ def test_triples_are_told_by_what_is_in_them(msmarco: Path, tmp_path: Path) -> N
     texts.write_bytes(gzip.compress(b"lift?\tlift is\t3\n" * 3 + b"lift?\tlift is\tdrag\n"))
     assert format_of(str(texts)) is Format.TEXT_TRIPLES
     (only,) = open_dataset(str(texts), Choice(triples=3)).lists()
-    assert (only.query, [d.text for d in only.documents]) == ("lift?", ["lift is", "3"])
+    assert (only.query, {d.text for d in only.documents}) == ("lift?", {"lift is", "3"})
     # Three numbers may be texts all the same.
     numbers = tmp_path / "numbers.tsv"
     numbers.write_text("1\t2\t3\n")
@@ -212,6 +212,7 @@ def test_the_log_gives_lists_graded_by_clicks(tmp_path: Path) -> None:
     assert set(found.queries) == set(queries)
     assert found.documents == {"a": Text("a", "A", "about a"), "b": Text("b", "B", "about b")}
     assert found.grades == {query: {"a": 0, "b": 1} for query in queries}
+    assert set(found.candidates.values()) == {("a", "b")}  # the clicked one is not put first
     assert set(open_dataset(f"log:{home}", Choice(split="test")).queries) == held_out
     train = open_dataset(f"log:{home}", Choice(split="train"))
     assert set(train.queries) == set(queries) - held_out

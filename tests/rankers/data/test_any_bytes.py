@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ranklift.rankers.data.jsonl import read_judged_lists, read_target_lists
@@ -43,6 +43,7 @@ CONTENT = st.one_of(WRITTEN, WRITTEN.map(gzip.compress), st.binary(max_size=40))
         read_target_lists,
     ],
 )
+@settings(deadline=None)
 @given(content=CONTENT)
 def test_any_bytes_are_read_or_refused(
     read: Callable[[Path], object], content: bytes, tmp_path_factory: pytest.TempPathFactory

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ranklift.rankers.base import RankingList, Text
@@ -21,6 +21,7 @@ def write(path: Path, rows: list[object]) -> Path:
     return path
 
 
+@settings(deadline=None)
 @given(
     lists=st.lists(
         st.tuples(
@@ -70,10 +71,10 @@ def test_a_query_without_an_id_is_its_own_id(tmp_path: Path) -> None:
     assert judged.documents == {"d": Text("d", "wings", "")}
 
 
-def test_targets_are_read_apart_from_grades(tmp_path: Path) -> None:
+def test_targets_are_read_apart_from_grades_and_documents_by_id(tmp_path: Path) -> None:
     documents = [
-        {"id": "d", "text": "wings", "grade": 2, "target": -1.25},
         {"id": "e", "text": "tails", "target": 3},
+        {"id": "d", "text": "wings", "grade": 2, "target": -1.25},
     ]
     path = write(tmp_path / "lists.jsonl", [{"query": "lift", "documents": documents}])
     texts = (Text("d", "", "wings"), Text("e", "", "tails"))

@@ -6,7 +6,7 @@ import gzip
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ranklift.rankers.data.lines import checked
@@ -22,6 +22,7 @@ def read(path: Path) -> list[tuple[int, str]]:
         return list(lines)
 
 
+@settings(deadline=None)
 @given(texts=st.lists(TEXTS, min_size=1), compressed=st.booleans())
 def test_a_line_ends_at_a_line_feed_and_nowhere_else(
     texts: list[str], compressed: bool, tmp_path_factory: pytest.TempPathFactory

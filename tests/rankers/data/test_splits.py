@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ranklift.rankers.base import Text
@@ -27,6 +27,7 @@ def test_folds_part_the_queries(count: int, seed: int) -> None:
         assert abs(len(fold.test) - mean) < 6 * (mean * (1 - 1 / count)) ** 0.5
 
 
+@settings(deadline=None)
 @given(others=st.lists(st.integers(0, 10_000), unique=True), seed=st.integers(0, 3))
 def test_a_query_never_moves_when_others_come_or_go(others: list[int], seed: int) -> None:
     def fold_of(query_id: str, queries: dict[str, str]) -> int:
@@ -38,6 +39,7 @@ def test_a_query_never_moves_when_others_come_or_go(others: list[int], seed: int
     assert [fold_of(q, few) for q in few] == [fold_of(q, more) for q in few]
 
 
+@settings(deadline=None)
 @given(texts=st.lists(WORDS, min_size=1))
 def test_queries_that_say_the_same_go_together(texts: list[str]) -> None:
     queries = QUERIES | {f"w{i}": text for i, text in enumerate(texts)}
@@ -55,6 +57,7 @@ def test_what_makes_queries_the_same() -> None:
     assert len({normalised(text) for text in different}) == len(different)
 
 
+@settings(deadline=None)
 @given(text=WORDS)
 def test_normalising_twice_changes_nothing(text: str) -> None:
     assert normalised(normalised(text)) == normalised(text)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import ir_measures
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ranklift.rankers.data.trec import read_qrels, read_run
@@ -16,6 +16,7 @@ IDS = st.text("abz019-_.:é", min_size=1, max_size=4)
 VASWANI = Path(__file__).parents[4] / "shared" / "data" / "vaswani" / "qrels" / "test.tsv"
 
 
+@settings(deadline=None)
 @given(grades=st.dictionaries(st.tuples(IDS, IDS), st.integers(0, 4), min_size=1))
 def test_qrels_are_read_as_ir_measures_reads_them(
     grades: dict[tuple[str, str], int], tmp_path_factory: pytest.TempPathFactory
@@ -31,6 +32,7 @@ def test_qrels_are_read_as_ir_measures_reads_them(
     assert ours == theirs == grades
 
 
+@settings(deadline=None)
 @given(scores=st.dictionaries(st.tuples(IDS, IDS), st.floats(-1e9, 1e9), min_size=1))
 def test_runs_are_read_as_ir_measures_reads_them(
     scores: dict[tuple[str, str], float], tmp_path_factory: pytest.TempPathFactory
@@ -63,6 +65,9 @@ def test_qrels_in_beirs_columns_are_read_too(tmp_path: Path) -> None:
     path = tmp_path / "test.tsv"
     path.write_text("query-id\tcorpus-id\tscore\nq 1\td\t2\nq 1\te\t0\n")
     assert read_qrels(path) == {"q 1": {"d": 2, "e": 0}}
+    path.write_text("query-id\tcorpus-id\tscore\n")
+    with pytest.raises(InvalidRequest, match=r"test.tsv: judges nothing"):
+        read_qrels(path)
 
 
 def test_real_qrels_are_read_whole() -> None:

@@ -5,8 +5,8 @@
 
 on one line. `query_id` may be missing: the query's text is its id then. Of a document `title` or
 `text` may be missing, not both. `grade` is what people judged, a whole number of at least 0, and
-missing where nobody did; `target` is what to learn, e.g. a teacher's score. Other keys are
-refused, because a misspelt label would otherwise pass for none.
+missing where nobody did; `target` is what to learn, e.g. a teacher's score. The order of the
+documents means nothing. Other keys are refused, because a misspelt label would pass for none.
 """
 
 from __future__ import annotations
@@ -134,7 +134,8 @@ def _parse(line: str) -> _List:
         if target is not None:
             targets[document.id] = target
     query_id = _string(row, "query_id", query)
-    return _List(query_id, query, tuple(documents.values()), grades, targets)
+    ordered = tuple(documents[document_id] for document_id in sorted(documents))
+    return _List(query_id, query, ordered, grades, targets)
 
 
 def _document(row: object) -> tuple[Text, int | None, float | None]:

@@ -14,8 +14,9 @@ class Judged:
 
     Query texts and documents by id; the grades, whole numbers of at least 0, of the judged
     documents by query id and document id; the candidates by query id, best first by whatever
-    found them. Grades and candidates name known queries and documents only. Where a source has
-    no ids for its queries, a query's text is its id.
+    found them, and by id where nothing did: an order that gives the grades away would flatter
+    a ranker whose scores tie. Grades and candidates name known queries and documents only.
+    Where a source has no ids for its queries, a query's text is its id.
     """
 
     queries: Mapping[str, str]

@@ -104,9 +104,9 @@ def read_id_triples(path: Path, collection: Path, queries: Path, limit: int) -> 
 def read_text_triples(path: Path, limit: int) -> Judged:
     """Return what the first `limit` text triples of a file teach.
 
-    The triples of one query become one list: its relevant passages with grade 1, then the others
-    with grade 0. A passage that is relevant in one triple is so in all. The id of a passage is
-    the hash of its text.
+    The triples of one query become one list: its relevant passages have grade 1, the others 0.
+    A passage that is relevant in one triple is so in all. The id of a passage is the hash of its
+    text.
 
     Raises:
         NotFound: there is no such file.
@@ -193,8 +193,5 @@ def _judged(
         relevant.setdefault(query_id, {})[better] = 1
         others.setdefault(query_id, {})[worse] = 0
     grades = {query_id: others[query_id] | relevant[query_id] for query_id in relevant}
-    candidates = {
-        query_id: tuple(dict.fromkeys((*relevant[query_id], *others[query_id])))
-        for query_id in relevant
-    }
+    candidates = {query_id: tuple(sorted(of_query)) for query_id, of_query in grades.items()}
     return Judged({q: queries[q] for q in relevant}, documents, grades, candidates)

@@ -107,9 +107,9 @@ def negatives(
 
 
 def training_lists(judged: Judged, chosen: Negatives) -> list[RankingList]:
-    """Return for each query with negatives all its judged documents, then the negatives."""
+    """Return for each query with negatives its judged documents and the negatives, by id."""
     return [
-        judged.list_of(query_id, dict.fromkeys((*judged.grades[query_id], *of_query)))
+        judged.list_of(query_id, sorted({*judged.grades[query_id], *of_query}))
         for query_id, of_query in chosen.by_query.items()
     ]
 

@@ -13,6 +13,7 @@ from collections.abc import Container
 from pathlib import Path
 
 from ranklift.rankers.data.lines import checked, unknown, whole
+from ranklift.v1.errors import InvalidRequest
 
 RUN_COLUMNS = "query, Q0, document, rank, score, tag"
 QRELS_COLUMNS = "query, iteration, document, grade"
@@ -32,7 +33,7 @@ def read_qrels(
     Raises:
         NotFound: there is no such file.
         InvalidRequest: a line has other columns, names an unknown id, repeats a judgment, or its
-            grade is not a whole number of at least 0.
+            grade is not a whole number of at least 0; or nothing is judged.
     """
     grades: dict[str, dict[str, int]] = {}
     beir = False
@@ -63,6 +64,8 @@ def read_qrels(
                 lines.wrong(number, fault)
             elif grade is not None:
                 grades.setdefault(query_id, {})[document_id] = grade
+    if not grades:
+        raise InvalidRequest.of(str(path), "judges nothing; give a file with judgments")
     return grades
 
 
