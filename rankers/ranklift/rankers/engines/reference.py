@@ -60,13 +60,11 @@ def last_token_scores(
     """
     positions = (attention_mask.cumsum(1) - 1).clamp(min=0)
     body: Any = model.base_model
-    # BLOOM and its like weigh distances and are told no positions.
-    told = "position_ids" in inspect.signature(body.forward).parameters
     hidden: Tensor = body(
         input_ids=input_ids,
         attention_mask=attention_mask,
         use_cache=False,
-        **({"position_ids": positions} if told else {}),
+        **({"position_ids": positions} if told_positions(model) else {}),
     ).last_hidden_state
     steps = torch.arange(input_ids.shape[1], device=input_ids.device)
     last = (attention_mask * steps).argmax(1)
@@ -74,3 +72,8 @@ def last_token_scores(
     head: Any = model.score
     scores: Tensor = head(closing)
     return scores.squeeze(-1).float()
+
+
+def told_positions(model: PreTrainedModel) -> bool:
+    """Return whether a model's body takes positions; BLOOM's weighs distances instead."""
+    return "position_ids" in inspect.signature(model.base_model.forward).parameters
