@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ from tests.rankers.families import FAMILIES, LAYERS, POSITIONS, model_of, tokeni
 from ranklift.rankers.artefacts import Lineage, Manifest, load_ranker, new_artefact
 from ranklift.rankers.backbones import alternate, check_fit, cut, first, load_scorer, longest_input
 from ranklift.rankers.base import RankingList, Text, score_texts
-from ranklift.rankers.encoding import PairEncoder, pad
+from ranklift.rankers.encoding import READING, PairEncoder, pad
 from ranklift.rankers.engines.reference import ReferenceEngine
 from ranklift.rankers.saving import save
 from ranklift.rankers.training.distil import DistilOptions, FromPretrained, distil
@@ -141,3 +143,16 @@ def test_model_and_tokenizer_of_different_vocabularies_are_refused(tmp_path: Pat
         save(model, tokenizer_of("roberta"), folder)
     with pytest.raises(InvalidRequest, match="the tokenizer knows 261 tokens and the model 90"):
         load_ranker(tmp_path / "mixed")
+
+
+def test_another_way_to_read_pairs_has_another_name() -> None:
+    # Scores are kept under the name: whoever changes what is read has to change it too.
+    texts = [*DOCUMENTS, Text("long", "wing", "stall " * 60), Text("", "", "")]
+    read = [
+        pair.ids
+        for kind, family in (("encoder", "bert"), ("encoder", "roberta"), ("decoder", "roberta"))
+        for query in (QUERY, QUERY * 9)
+        for pair in PairEncoder(tokenizer_of(family), kind, 48).encode(query, texts).pairs
+    ]
+    digest = hashlib.sha256(json.dumps(read).encode()).hexdigest()
+    assert (READING, digest[:12]) == ("pairs-2", "d39fd65945e4")

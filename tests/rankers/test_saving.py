@@ -16,7 +16,7 @@ from tokenizers import pre_tokenizers
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerBase
 
 from ranklift.rankers.artefacts import Lineage, Manifest, load_ranker, new_artefact
-from ranklift.rankers.backbones import load_scorer, word_embeddings
+from ranklift.rankers.backbones import Size, load_scorer, new_encoder, word_embeddings
 from ranklift.rankers.base import Text, Values, score_texts
 from ranklift.rankers.cross_encoder import load_tokenizer
 from ranklift.rankers.encoding import PairEncoder
@@ -107,6 +107,28 @@ def test_any_family_scores_the_same_elsewhere(tmp_path: Path, family: str) -> No
         np.testing.assert_allclose(found, ours.values, atol=2e-5)
 
 
+@pytest.mark.parametrize("teacher", ["roberta", "gpt2"])
+def test_a_new_student_reads_with_the_tokenizer_of_any_teacher(
+    tmp_path: Path, teacher: str, documents: list[Text]
+) -> None:
+    tokenizer = byte_tokenizer() if teacher == "gpt2" else tokenizer_of(teacher)
+    student = new_encoder(Size(1, 16, 2, 16), tokenizer, 100, seed=1)
+    # Fresh weights are so small that all scores, and all types, look alike.
+    with torch.no_grad():
+        for weight in student.parameters():
+            if weight.dim() > 1:
+                weight.mul_(20)
+    with new_artefact(
+        tmp_path / "student", Manifest("encoder", "fp32", 100, Lineage("distil"))
+    ) as folder:
+        save(student, tokenizer, folder, max_tokens=100)
+    ours = score_texts(load_ranker(tmp_path / "student"), QUERY, documents).values
+    assert ours.std() > 1e-2
+    for theirs in (by_transformers, by_sentence_transformers):
+        found = theirs(tmp_path / "student", QUERY, documents)
+        np.testing.assert_allclose(found, ours, atol=1e-5)
+
+
 def test_padding_is_never_the_closing_token(
     tmp_path: Path,
     artefacts: dict[str, Path],
@@ -161,7 +183,7 @@ def test_a_decoder_without_a_separator_reads_a_new_line(
 
 
 def byte_tokenizer() -> PreTrainedTokenizerBase:
-    """Return a GPT-2's: one special token, which is its beginning, its end and its unknown."""
+    """Return a GPT-2's: one special token, the end, which is the unknown one too."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {piece: i for i, piece in enumerate([*alphabet, "<|endoftext|>"])}
     made: Any = hf.GPT2Tokenizer(vocab=vocabulary, merges=[])

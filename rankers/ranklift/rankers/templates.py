@@ -2,6 +2,7 @@
 
     encoder    [CLS] query [SEP] title text [SEP]     BERT, ELECTRA, DistilBERT, DeBERTa, ModernBERT
                <s> query </s></s> title text </s>     RoBERTa, XLM-R, MPNet
+               <bos> query <eos> title text <eos>     a new one with the tokenizer of a decoder
     decoder    <bos> query <sep> title text <eos>     without <bos> where the tokenizer has none;
                                                       a new line where it has no <sep>
 
@@ -47,14 +48,19 @@ def template_of(tokenizer: PreTrainedTokenizerBase, kind: str) -> Template:
 
 
 def _encoders(tokenizer: PreTrainedTokenizerBase) -> Template:
-    first, separator = tokenizer.cls_token_id, tokenizer.sep_token_id
     own = own_template(tokenizer)
     # A teacher's tokenizer may build the pairs of a decoder, and its student not want them.
-    if own is not None and (first is None or own.before[:1] == (first,)):
+    if own is not None and own.before[0] == tokenizer.cls_token_id:
         return own
+    first = _one_of(tokenizer.cls_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id)
+    separator = _one_of(tokenizer.sep_token_id, tokenizer.eos_token_id)
     if first is None or separator is None:
         raise InvalidRequest.of("uri", "the tokenizer of this encoder lacks [CLS] and [SEP]")
     return Template((first,), (separator,), separator)
+
+
+def _one_of(*ids: int | None) -> int | None:
+    return next((each for each in ids if each is not None), None)
 
 
 def _decoders(tokenizer: PreTrainedTokenizerBase) -> Template:
@@ -94,6 +100,13 @@ def own_template(tokenizer: PreTrainedTokenizerBase) -> Template | None:
     if not before or not between or len(closing) != 1:
         return None
     return Template(tuple(before), tuple(between), closing[0])
+
+
+def types_documents(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Return whether the pairs that the tokenizer itself builds tell query and document by type."""
+    encoded = tokenizer.backend_tokenizer.encode(PROBE, PROBE)
+    typed = zip(encoded.type_ids, encoded.sequence_ids, strict=True)
+    return all(type_id == part for type_id, part in typed if part is not None)
 
 
 def _last(parts: Sequence[int | None], part: int) -> int:

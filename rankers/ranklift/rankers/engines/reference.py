@@ -60,16 +60,19 @@ def last_token_scores(
     """
     positions = (attention_mask.cumsum(1) - 1).clamp(min=0)
     body: Any = model.base_model
-    # BLOOM and its like weigh distances and are told no positions.
-    told = "position_ids" in inspect.signature(body.forward).parameters
     hidden: Tensor = body(
         input_ids=input_ids,
         attention_mask=attention_mask,
         use_cache=False,
-        **({"position_ids": positions} if told else {}),
+        **({"position_ids": positions} if told_positions(model) else {}),
     ).last_hidden_state
     steps = torch.arange(input_ids.shape[1], device=input_ids.device)
     last = (attention_mask * steps).argmax(1)
     closing = hidden[torch.arange(len(hidden), device=hidden.device), last]
     head: Any = model.score
     return score_of_logits(head(closing))
+
+
+def told_positions(model: PreTrainedModel) -> bool:
+    """Return whether a model's body takes positions; BLOOM's weighs distances instead."""
+    return "position_ids" in inspect.signature(model.base_model.forward).parameters

@@ -22,6 +22,7 @@ from ranklift.rankers.base import Values
 from ranklift.rankers.encoding import Pair
 from ranklift.rankers.engines.bert_weights import why_unknown
 from ranklift.rankers.engines.packed_layout import packed_chunks
+from ranklift.rankers.engines.reference import told_positions
 from ranklift.rankers.heads import score_of_logits
 
 ATTENTION = "ranklift_varlen"
@@ -82,6 +83,8 @@ def why_not_varlen(model: PreTrainedModel, kind: str, max_tokens: int) -> str:
     config = model.config
     if kind == "encoder":
         return why_unknown(model)
+    if not told_positions(model):
+        return "it is told no positions"
     if getattr(config, "attn_logit_softcapping", None):
         return "it caps its attention scores"
     window = getattr(config, "sliding_window", None)
