@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from ranklift.cli.options import Home
 from ranklift.cli.output import bar
@@ -95,7 +96,7 @@ def evaluate(
     ground = judged_lists(collection, depth)
     scored = []
     for source in sources:
-        with bar(source.name) as progress:
+        with bar(escape(source.name)) as progress:
             scored.append(score(source, ground, progress.update))
     wanted = Wanted(
         rules,
