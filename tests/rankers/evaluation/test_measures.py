@@ -176,12 +176,16 @@ def test_scores_and_judgments_that_do_not_fit_are_refused(
 
 
 def test_grades_beyond_reason_and_documents_twice_are_refused() -> None:
-    with pytest.raises(InvalidRequest, match="above 20"):
+    with pytest.raises(InvalidRequest, match="too much for grade 21"):
         evaluate_scores(
             [np.array([1.0, 2])], [listed("q", a=21.0, b=0.0)], rules=Rules(gain="exponential")
         )
     twice = RankingList("q", (Text("a", "t", ""),) * 2, (1.0, 0.0))
     with pytest.raises(InvalidRequest, match='"a" is there twice'):
         evaluate_scores([np.array([1.0, 2])], [twice])
+    with pytest.raises(InvalidRequest, match="must be grades of at least 0"):
+        evaluate_scores([np.array(SCORES)], [ONE], judgments=[{**JUDGED, "y": -1}])
+    with pytest.raises(InvalidRequest, match="is 3, and no grade is above 2"):
+        evaluate_scores([np.array(SCORES)], [ONE], rules=Rules(relevant=3))
     with pytest.raises(InvalidRequest, match="must be at least 1"):
         evaluate_scores([np.array(SCORES)], [ONE], rules=Rules(relevant=0))

@@ -11,6 +11,7 @@ from scipy import stats
 from ranklift.rankers.evaluation import randomisation
 from ranklift.rankers.evaluation.randomisation import randomisation_test
 from ranklift.rankers.evaluation.ratios import Ratio, mean_of
+from ranklift.v1.errors import InvalidRequest
 
 Floats = NDArray[np.float64]
 
@@ -92,6 +93,12 @@ def test_drawn_assignments_agree_with_all_of_them() -> None:
 def test_a_ranker_does_not_differ_from_itself() -> None:
     one = mean_of(np.arange(30.0))
     assert randomisation_test(one, one).p_value == 1
+
+
+def test_figures_without_a_value_have_no_p_value() -> None:
+    nothing = mean_of(np.full(5, np.nan))
+    with pytest.raises(InvalidRequest, match="no difference to test"):
+        randomisation_test(nothing, nothing)
 
 
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

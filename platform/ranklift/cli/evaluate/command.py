@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from ranklift.cli.data_options import Candidates, Data, Depth, Qrels, Split
 from ranklift.cli.options import Home
@@ -110,7 +111,7 @@ def evaluate(
         tell_leakage(learnt_from, ground, home)
     scored = []
     for source in sources:
-        with bar(source.name) as progress:
+        with bar(escape(source.name)) as progress:
             scored.append(score(source, ground, progress.update))
     wanted = Wanted(
         rules,

@@ -81,6 +81,7 @@ def score(source: Source, ground: JudgedLists, advance: Advance) -> Scored:
     """
     if source.is_run:
         scores, note = run_scores(source.path, ground)
+        advance(len(scores), len(scores))
         return Scored(source, scores, note)
     ranker = load_version(source.path)
     scores = []

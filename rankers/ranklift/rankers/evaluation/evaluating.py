@@ -91,14 +91,16 @@ def evaluate_scores(
     Raises:
         InvalidRequest: no lists, a document twice in one, no two documents of a
             query with different grades, grades that are none or contradict
-            `judgments`, or scores that are missing or not finite.
+            `judgments`, scores that are missing or not finite, or rules that do
+            not suit the grades.
     """
-    _check_lists(lists, rules)
+    _check_lists(lists)
     _check_scores(scores, lists)
     if judgments is None:
         judgments = [_own_judgments(each) for each in lists]
     else:
         _check_judgments(lists, judgments)
+    _check_rules(rules, judgments)
     grades = [np.array(each.targets) for each in lists]
     judged = [
         np.array([document.id in known for document in each.documents], bool)
@@ -171,21 +173,13 @@ def _own_judgments(each: RankingList) -> Judgments:
     }
 
 
-def _check_lists(lists: Sequence[RankingList], rules: Rules) -> None:
+def _check_lists(lists: Sequence[RankingList]) -> None:
     if not lists:
         raise InvalidRequest.of("lists", "there is nothing to evaluate on; give at least one list")
-    if rules.relevant < 1:
-        raise InvalidRequest.of("relevant", f"is {rules.relevant}, must be at least 1")
     for i, each in enumerate(lists):
         if any(not grade >= 0 or grade % 1 for grade in each.targets):
             raise InvalidRequest.of(
                 f"lists[{i}].targets", "must be grades: whole numbers of at least 0"
-            )
-        if rules.gain == "exponential" and max(each.targets, default=0) > _HIGHEST_EXPONENT:
-            raise InvalidRequest.of(
-                f"lists[{i}].targets",
-                f"holds a grade above {_HIGHEST_EXPONENT}, too high for the gain 2^y - 1; "
-                "use the linear gain",
             )
         ids = [document.id for document in each.documents]
         if len(set(ids)) < len(ids):
@@ -212,6 +206,8 @@ def _check_judgments(lists: Sequence[RankingList], judgments: Sequence[Judgments
             "judgments", f"are of {len(judgments)} lists, must be of {len(lists)}"
         )
     for i, (each, judged) in enumerate(zip(lists, judgments, strict=True)):
+        if min(judged.values(), default=0) < 0:
+            raise InvalidRequest.of(f"judgments[{i}]", "must be grades of at least 0")
         for document, grade in zip(each.documents, each.targets, strict=True):
             if judged.get(document.id, 0) != grade:
                 raise InvalidRequest.of(
@@ -219,3 +215,17 @@ def _check_judgments(lists: Sequence[RankingList], judgments: Sequence[Judgments
                     f'give "{document.id}" grade {judged.get(document.id, 0)}, '
                     f"its list gives it {grade:g}; grade it once",
                 )
+
+
+def _check_rules(rules: Rules, judgments: Sequence[Judgments]) -> None:
+    if rules.relevant < 1:
+        raise InvalidRequest.of("relevant", f"is {rules.relevant}, must be at least 1")
+    highest = max((max(judged.values(), default=0) for judged in judgments), default=0)
+    if 0 < highest < rules.relevant:
+        raise InvalidRequest.of(
+            "relevant", f"is {rules.relevant}, and no grade is above {highest}; lower it"
+        )
+    if rules.gain == "exponential" and highest > _HIGHEST_EXPONENT:
+        raise InvalidRequest.of(
+            "gain", f"2^y - 1 is too much for grade {highest}; take the linear one, or grade anew"
+        )

@@ -18,6 +18,7 @@ import numpy as np
 
 from ranklift.rankers.base import Values
 from ranklift.rankers.evaluation.ratios import Ratio
+from ranklift.v1.errors import InvalidRequest
 
 ASSIGNMENTS = 10_000
 _BLOCK = 4_000_000
@@ -42,6 +43,9 @@ def randomisation_test(
     All assignments are tried if there are no more than `assignments` of them;
     otherwise so many are drawn, and the one that was observed counts among
     them: Phipson and Smyth, "Permutation p-values should never be zero", 2010.
+
+    Raises:
+        InvalidRequest: a figure has no value, or an infinite one.
     """
     differ = (a.top != b.top) | (a.bottom != b.bottom)
     # (queries that differ, 2): a query whose results are equal stays as it is.
@@ -49,6 +53,10 @@ def randomisation_test(
     sums_a = np.array([a.top.sum(), a.bottom.sum()])
     sums_b = np.array([b.top.sum(), b.bottom.sum()])
     observed = abs(b.value - a.value)
+    if not np.isfinite(observed):
+        raise InvalidRequest.of(
+            "figures", f"{a.value:g} and {b.value:g} have no difference to test"
+        )
     least = observed - _ROUNDING * max(1.0, observed)
     exact = len(change) < 63 and 2 ** len(change) <= assignments
     count = 2 ** len(change) if exact else assignments

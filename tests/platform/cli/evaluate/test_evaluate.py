@@ -214,7 +214,8 @@ def test_figures_by_hand(
     run: Run, collection: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     name = write_run(tmp_path / "ideal.trec", 0.0)
-    assert run("evaluate", name, "--collection", "collection", "--format", "json") == 0
+    of = ("evaluate", name, "--collection", "collection", "--distributions")
+    assert run(*of, "--format", "json") == 0
     content = json.loads(capsys.readouterr().out)
     assert (content["queries"], content["queries_without_candidates"]) == (QUERIES, 1)
     assert content["candidates"] == "those of candidates.trec"
@@ -235,6 +236,29 @@ def test_figures_by_hand(
     best = {name: each["value"] for name, each in content["best_order"]["figures"].items()}
     assert best == figures
     assert content["comparisons"] == content["distances"] == []
+    others, relevant = (system["separation"][side] for side in ("first", "second"))
+    assert (others[0], relevant[0], relevant[-1]) == (1, 0, 0.5)
+
+
+def test_scores_that_say_nothing_are_told_as_such(
+    run: Run, collection: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / write_run(tmp_path / "flat.trec", 0.0)
+    path.write_text(re.sub(r" 1 \S+ x", " 1 7 x", path.read_text()))
+    names = [write_run(tmp_path / "a.trec", 1.0), "flat.trec"]
+    of = ("evaluate", *names, "--collection", "collection", "--distributions", "--calibrate")
+    assert run(*of, "--format", "json") == 0
+    content = json.loads(capsys.readouterr().out)
+    jsonschema.Draft202012Validator(SCHEMA).validate(content)
+    flat, (distance,) = content["systems"][1], content["distances"]
+    assert flat["tied"] == 1
+    assert flat["figures"]["pair_accuracy"]["value"] == 0.5
+    assert flat["figures"]["pnr_unsmoothed"]["value"] is None
+    assert distance["standardised_ks"] is None
+    assert {each["ties"] for each in flat["calibration"]} == {0}
+    for style in ("table", "html"):
+        assert run(*of, "--format", style) == 0
+        assert "100.0 %" in capsys.readouterr().out
 
 
 def test_rules_are_settings(
@@ -286,6 +310,7 @@ def test_a_folder_of_a_model_and_a_run_that_lacks_candidates(
         "24 of 72 candidates are not in it and come last, tied",
     )
     assert short["tied"] == 0  # last are two that are not relevant: no pair
+    assert short["figures"]["mrr"]["value"] == 1
 
 
 def test_the_same_command_says_the_same(
@@ -316,7 +341,7 @@ def test_the_same_command_says_the_same(
         (("twice.trec",), 'ranks "d0-0" for "q0" twice'),
         (("others.trec",), "ranks none of the candidates"),
         (("binary.trec",), "cannot be read"),
-        (("a.trec", "--relevant", "3", "--calibrate"), "no document is relevant"),
+        (("a.trec", "--relevant", "3"), "relevant: is 3, and no grade is above 2"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
