@@ -395,9 +395,9 @@ def test_a_fold_judges_on_its_own_part_of_the_queries_and_says_what_leaked(
         judged.append(json.loads(report.read_text())["queries"])
     assert all(judged)
     whole = tmp_path / "whole.json"
-    of = ("--data", "collection", "--format", "json", "--output", str(whole))
+    again = ("--data", "collection", "--format", "json", "--output", str(whole))
     capsys.readouterr()
-    assert run("evaluate", system, *of, "--learnt-from", "collection") == 0
+    assert run("evaluate", system, *again, "--learnt-from", "collection") == 0
     queries = json.loads(whole.read_text())["queries"]
     assert sum(judged) == queries
     assert f"{queries} of {queries} test queries are in the training split" in " ".join(
