@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from ranklift.cli.evaluate.calibration_grids import calibration_grid, reliability_grid
 from ranklift.cli.evaluate.charts import distribution_charts, reliability_charts, separation_charts
 from ranklift.cli.evaluate.report import EvaluationReport
+from ranklift.cli.evaluate.rounded import number, p_text, percent, signed
 from ranklift.cli.evaluate.words import definitions, lead, title_of
 from ranklift.cli.evaluate.worst import worst_queries
 from ranklift.cli.simulate.pages import Page
 from ranklift.lift.render.grid import Grid, Row
-from ranklift.rankers.calibration import Calibrated, Isotonic, Logistic
 from ranklift.rankers.evaluation import Estimate, Evaluation
 
 _TEXT = 60
@@ -53,8 +54,8 @@ def _grids(report: EvaluationReport) -> Iterator[Grid]:
     if report.distances:
         yield from _distances(report)
     if report.wanted.calibrate:
-        yield _calibration(report)
-        yield _reliability(report)
+        yield calibration_grid(report)
+        yield reliability_grid(report)
     if report.wanted.worst:
         yield _worst(report)
     yield Grid(
@@ -182,65 +183,6 @@ def _distances(report: EvaluationReport) -> Iterator[Grid]:
     )
 
 
-def _calibration(report: EvaluationReport) -> Grid:
-    return Grid(
-        "Calibration, judged crosswise",
-        ("system", "map", "fitted on all", "ECE", "Brier", "pairs it ties"),
-        3,
-        tuple(
-            Row(
-                (
-                    system.name,
-                    each.name,
-                    parameters_text(each),
-                    number(each.reliability.ece),
-                    number(each.reliability.brier),
-                    percent(each.ties),
-                )
-            )
-            for system in report.systems
-            for each in system.calibrated
-        ),
-    )
-
-
-def _reliability(report: EvaluationReport) -> Grid:
-    return Grid(
-        "Reliability, judged crosswise",
-        ("system", "map", "probabilities", "candidates", "mean probability", "relevant"),
-        3,
-        tuple(
-            Row(
-                (
-                    system.name,
-                    each.name,
-                    f"{number(one.low)} to {number(one.high)}",
-                    f"{one.count:,}",
-                    number(one.probability),
-                    number(one.relevant),
-                )
-            )
-            for system in report.systems
-            for each in system.calibrated
-            for one in each.reliability.bins
-        ),
-        "A row a bin of equal mass; where probabilities are what they say, the last two are alike.",
-    )
-
-
-def parameters_text(each: Calibrated) -> str:
-    """Return what was fitted: "T = 2.1"."""
-    match each.name, each.found:
-        case "temperature", Logistic() as found:
-            limit = " (limit)" if found.at_limit else ""
-            return f"T = {found.temperature:.4g}{limit}"
-        case "affine", Logistic() as found:
-            return f"a = {found.slope:.4g}, b = {found.offset:.4g}"
-        case _, Isotonic() as found:
-            return f"{len(found.scores)} corners"
-    return "nothing"
-
-
 def _worst(report: EvaluationReport) -> Grid:
     measure = str(report.wanted.rules.measures[0])
     rows = []
@@ -281,25 +223,3 @@ def _cell(estimate: Estimate | None) -> str:
     if estimate is None or math.isnan(estimate.value):
         return "-"
     return f"{number(estimate.value)} [{number(estimate.lower)}, {number(estimate.upper)}]"
-
-
-def number(value: float | None) -> str:
-    """Return a number with four decimals, "-" where there is none."""
-    if value is None or math.isnan(value):
-        return "-"
-    return "infinite" if math.isinf(value) else f"{value:.4f}"
-
-
-def signed(value: float) -> str:
-    """Return a difference with four decimals and its sign."""
-    return "-" if math.isnan(value) else f"{value:+.4f}"
-
-
-def percent(share: float) -> str:
-    """Return a share as per cent with one decimal."""
-    return "-" if math.isnan(share) else f"{100 * share:.1f} %"
-
-
-def p_text(p_value: float) -> str:
-    """Return a p-value with four decimals; never 0."""
-    return f"{p_value:.4f}" if p_value >= 0.00005 else "< 0.0001"

@@ -129,8 +129,7 @@ def definitions(report: EvaluationReport) -> tuple[tuple[str, str], ...]:
             ("affine", "sigmoid(a score + b), a at least 0 (Platt)."),
             (
                 "isotonic",
-                "Any rising steps. The only map that makes ties: two documents of one query on "
-                "one step.",
+                "Any rising steps. It ties two documents of one query that are on the same step.",
             ),
             (
                 "crosswise",

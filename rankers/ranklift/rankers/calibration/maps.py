@@ -4,8 +4,8 @@ Temperature: sigmoid(s / T); Guo et al., "On calibration of modern neural
 networks", ICML 2017. Affine: sigmoid(a s + b), a >= 0; Platt, "Probabilistic
 outputs for support vector machines", 1999. Isotonic: any rising steps, joined
 by lines; Zadrozny and Elkan, "Transforming classifier scores into accurate
-multiclass probability estimates", KDD 2002. Only isotonic makes ties, where a
-step is flat.
+multiclass probability estimates", KDD 2002. Isotonic makes ties where a step is
+flat; a sigmoid does where it is 1 to the last digit, beyond 37.
 
 All are fitted to `scores` and `relevant`, 0 or 1, of shape (pairs,).
 """
