@@ -47,6 +47,7 @@ from tests.benchmarks import (
     sim_replay,
     sim_sampling,
     soak,
+    train_speed,
 )
 
 PAGES = Path(__file__).parents[2] / "docs" / "benchmarks"
@@ -72,6 +73,7 @@ BENCHMARKS: Mapping[str, Callable[[], str]] = {
     "rank_swap": rank_swap.measure,
     "rank_served": rank_served.measure,
     "rank_tokens": rank_tokens.measure,
+    "train_speed": train_speed.measure,
     "sim_realism": sim_realism.measure,
     "sim_ope": sim_ope.measure,
     "sim_paired": sim_paired.measure,

@@ -28,9 +28,10 @@ class Lesson:
         """Return the candidates of the queries to learn from, with their grades."""
         return self.judged.lists(self.train)
 
-    def test_lists(self) -> list[RankingList]:
-        """Return the candidates of the other queries that have a judgment."""
-        return self.judged.lists(q for q in self.test if q in self.judged.grades)
+    def test_queries(self) -> tuple[str, ...]:
+        """Return the ids of the other queries that have a judgment and candidates."""
+        judged = self.judged
+        return tuple(q for q in self.test if q in judged.grades and judged.candidates.get(q))
 
 
 def lesson_of(data: str, choice: Choice, fold: str, home: Path | None) -> Lesson:

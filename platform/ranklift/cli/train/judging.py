@@ -18,13 +18,15 @@ def judged_on(lesson: Lesson, versions: Mapping[str, Path]) -> Figures:
 
     Without test queries that have judgments there are none.
     """
-    lists = lesson.test_lists()
+    queries = lesson.test_queries()
+    lists = lesson.judged.lists(queries)
+    judgments = [lesson.judged.grades[query_id] for query_id in queries]
     found: dict[str, Mapping[str, float]] = {}
     if not any(len(set(each.targets)) > 1 for each in lists):
         return found
     with bar("judging") as progress:
         for done, (name, folder) in enumerate(versions.items(), start=1):
-            one = evaluate(load_ranker(folder), lists)
+            one = evaluate(load_ranker(folder), lists, judgments=judgments)
             found[name] = {
                 "queries": float(one.queries),
                 "pair_accuracy": one.pair_accuracy.value,
