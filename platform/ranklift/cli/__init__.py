@@ -34,6 +34,7 @@ from ranklift.cli.logs import configure_logs
 from ranklift.cli.output import complain
 from ranklift.cli.power import power
 from ranklift.cli.report import report as report_command
+from ranklift.cli.reproduce import reproduce
 from ranklift.v1.errors import RequestError
 
 HELP = "Distil, serve, split, measure and retrain search rankers, and prove the lift."
@@ -54,6 +55,7 @@ def command() -> typer.Typer:
     app.command("lift")(lift)
     app.command("power")(power)
     app.command("evaluate")(evaluate_command)
+    app.command("reproduce")(reproduce)
     app.command("audit", epilog="Example: ranklift audit --since 2026-03-01")(audit_command)
     app.add_typer(serve.app, name="serve")
     app.add_typer(experiment.app, name="experiment")

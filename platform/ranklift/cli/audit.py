@@ -49,7 +49,7 @@ CHANGES_ALL: dict[str, str] = {
 }
 READS = frozenset(
     {
-        "demo", "report", "lift", "power", "evaluate", "audit", "bench rank",
+        "demo", "report", "lift", "power", "evaluate", "reproduce", "audit", "bench rank",
         "simulate replay", "simulate run", "simulate scenario", "simulate aa", "simulate power",
         "simulate coverage", "simulate matrix", "simulator fit", "simulator realism",
         "serve all", "serve gateway", "serve ranker", "serve scheduler",

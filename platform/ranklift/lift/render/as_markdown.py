@@ -45,19 +45,19 @@ def grid_markdown(grid: Grid) -> str:
 
 def _lines(report: LiftReport) -> Iterator[str]:
     verdict = report.verdict
-    yield f"### {_escaped(subject(report))}"
+    yield f"### {escaped(subject(report))}"
     yield ""
-    yield f"**{DECISIONS[verdict.decision]}**: {_escaped(verdict.sentence)}"
+    yield f"**{DECISIONS[verdict.decision]}**: {escaped(verdict.sentence)}"
     yield ""
     if not report.valid:
         yield f"> **{MEANINGLESS}**"
         for check in report.checks:
             if not check.passed:
-                yield f"> - **failed** {_escaped(check_text(check))}"
+                yield f"> - **failed** {escaped(check_text(check))}"
         yield ""
-    yield from (f"- {_escaped(reason)}" for reason in verdict.reasons)
+    yield from (f"- {escaped(reason)}" for reason in verdict.reasons)
     yield ""
-    yield _escaped(window(report))
+    yield escaped(window(report))
     yield ""
     folded: list[Grid | None] = []
     for grid in lift_grids(report):
@@ -67,7 +67,7 @@ def _lines(report: LiftReport) -> Iterator[str]:
         yield from (f"#### {grid.title}", "", *_grid(grid))
         if grid.role is Role.PRIMARY:
             for sentence in (how_to_read(report), *findings(report)):
-                yield from (_escaped(sentence), "")
+                yield from (escaped(sentence), "")
     folded += [
         *segment_grids(report, primary=True),
         *segment_grids(report, primary=False),
@@ -83,29 +83,29 @@ def _lines(report: LiftReport) -> Iterator[str]:
     yield from _fold(
         "Checks",
         (
-            f"- {'passed' if check.passed else '**failed**'} {_escaped(check_text(check))}"
+            f"- {'passed' if check.passed else '**failed**'} {escaped(check_text(check))}"
             for check in report.checks
         ),
     )
     yield from _fold(
         "Definitions",
         (
-            f"- **{_escaped(title)}** ({_escaped(unit)}): {_escaped(definition)}"
+            f"- **{escaped(title)}** ({escaped(unit)}): {escaped(definition)}"
             for title, unit, definition in definitions(report)
         ),
     )
-    yield f"<sub>{_escaped(provenance(report))}</sub>"
+    yield f"<sub>{escaped(provenance(report))}</sub>"
     yield ""
 
 
 def _grid(grid: Grid) -> Iterator[str]:
-    yield _table_row(map(_escaped, grid.columns))
+    yield _table_row(map(escaped, grid.columns))
     yield _table_row(":--" if i < grid.labels else "--:" for i in range(len(grid.columns)))
-    yield from (_table_row(map(_escaped, grid.full(row))) for row in grid.rows)
+    yield from (_table_row(map(escaped, grid.full(row))) for row in grid.rows)
     yield ""
     for line in (*grid.reasons, grid.note):
         if line:
-            yield from (_escaped(line), "")
+            yield from (escaped(line), "")
 
 
 def _table_row(cells: Iterable[str]) -> str:
@@ -118,7 +118,7 @@ def _fold(title: str, lines: Iterable[str]) -> Iterator[str]:
     yield from (f"<details><summary>{summary}</summary>", "", *lines, "", "</details>", "")
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """Return text that Markdown shows as it is."""
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _REFERENCE.sub("\\1\u200b", _SPECIAL.sub(r"\\\1", text))

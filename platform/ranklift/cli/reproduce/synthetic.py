@@ -1,0 +1,53 @@
+"""The command on the synthetic world: from its flags to the report."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from ranklift.cli.reproduce.page import page_of, values_of
+from ranklift.cli.reproduce.report import write_report
+from ranklift.cli.reproduce.run import TABLES, run
+from ranklift.cli.reproduce.run_folder import RunFolder
+from ranklift.cli.reproduce.scale import SCALES
+from ranklift.cli.reproduce.training import Training
+from ranklift.cli.reproduce.workshop import Workshop
+from ranklift.v1.errors import InvalidRequest
+
+
+def reproduce_synthetic(tables: str, seeds: int, size: str, out: Path) -> None:
+    """Run what is not run yet, and report everything.
+
+    Raises:
+        InvalidRequest: there is no such table or size, or the folder cannot be written.
+    """
+    wanted = [each.strip() for each in tables.split(",")]
+    unknown = [each for each in wanted if each not in TABLES]
+    if unknown:
+        raise InvalidRequest.of("tables", f'"{unknown[0]}" must be of {",".join(TABLES)}')
+    if size not in SCALES:
+        raise InvalidRequest.of("size", f'"{size}" must be one of {", ".join(SCALES)}')
+    scale = SCALES[size]
+    made_by = {
+        "scale": asdict(scale),
+        "ranklift": version("ranklift"),
+        "torch": torch.__version__,
+    }
+    # Models this small gain nothing from a second thread.
+    torch.set_num_threads(1)
+    findings = run(Workshop(Training(RunFolder(out, made_by), scale)), range(seeds), wanted)
+    world = scale.world
+    topics = world.concepts * world.attributes_per_concept
+    about = (
+        f"{seeds} seeds of the synthetic world: {world.concepts} concepts of {world.synonyms} "
+        f"words, {topics * world.documents_per_topic:,} documents, "
+        f"{topics * world.queries_per_topic:,} queries (40 % judged, 40 % unlabelled, 20 % held "
+        f"out), 16 candidates a query. The teacher has {scale.teacher.layers} layers of "
+        f"{scale.teacher.width}, students {scale.student.layers} of {scale.student.width} where "
+        "nothing else is said; both are trained from scratch."
+    )
+    command = f"ranklift reproduce --tables {','.join(wanted)} --seeds {seeds} --size {size}"
+    write_report(page_of(findings, about), values_of(findings), out, command)

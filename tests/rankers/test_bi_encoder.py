@@ -1,0 +1,89 @@
+"""The cosine of embeddings, against sentence-transformers."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ranklift.rankers.base import Text, score_texts
+from ranklift.rankers.bi_encoder import BiEncoder, load_bi_encoder
+from ranklift.v1.errors import InvalidRequest
+
+QUERY = "cbaba ababo"
+
+
+@pytest.fixture
+def bi_encoder(artefacts: dict[str, Path]) -> BiEncoder:
+    return load_bi_encoder(artefacts["encoder"], 32)
+
+
+def test_scores_are_the_cosines_of_sentence_transformers(
+    bi_encoder: BiEncoder, artefacts: dict[str, Path], documents: list[Text]
+) -> None:
+    sentence_transformers = pytest.importorskip("sentence_transformers")
+    layers = pytest.importorskip("sentence_transformers.models")
+    words = layers.Transformer(str(artefacts["encoder"]), max_seq_length=32)
+    peer = sentence_transformers.SentenceTransformer(
+        modules=[words, layers.Pooling(words.get_embedding_dimension()), layers.Normalize()],
+        device="cpu",
+    )
+    expected = peer.encode([document.body for document in documents]) @ peer.encode(QUERY)
+    scores = score_texts(bi_encoder, QUERY, documents)
+    assert np.ptp(expected) > 0.05
+    np.testing.assert_allclose(scores.values, expected, atol=1e-5)
+    assert scores.truncated == (1, 4)
+
+
+def test_a_text_is_its_own_best_match(bi_encoder: BiEncoder, documents: list[Text]) -> None:
+    values = score_texts(bi_encoder, documents[2].body, documents).values
+    assert values[2] == pytest.approx(1.0, abs=1e-5)
+    assert values.argmax() == 2
+
+
+def test_what_was_embedded_before_scores_the_same(
+    bi_encoder: BiEncoder, documents: list[Text]
+) -> None:
+    alone = [score_texts(bi_encoder, QUERY, [document]).values[0] for document in documents]
+    np.testing.assert_allclose(score_texts(bi_encoder, QUERY, documents).values, alone, atol=1e-6)
+
+
+def test_bf16_is_close_and_says_so(
+    bi_encoder: BiEncoder, artefacts: dict[str, Path], documents: list[Text]
+) -> None:
+    quick = load_bi_encoder(artefacts["encoder"], 32, bf16=True)
+    assert (bi_encoder.numerics, quick.numerics) == ("fp32", "bf16")
+    exact, rounded = (score_texts(each, QUERY, documents).values for each in (bi_encoder, quick))
+    assert 0 < np.abs(exact - rounded).max() < 0.03
+
+
+def test_a_limit_cuts_documents_and_says_which(
+    bi_encoder: BiEncoder, documents: list[Text]
+) -> None:
+    whole = bi_encoder.encode(QUERY, documents).pairs
+    cut = bi_encoder.encode(QUERY, documents, max_tokens_per_document=4)
+    # The closing token stays; what is before it is cut.
+    assert [pair.document for pair in cut.pairs] == [
+        pair.document if len(pair.document) <= 4 else (*pair.document[:3], pair.document[-1])
+        for pair in whole
+    ]
+    assert cut.truncated == tuple(i for i, pair in enumerate(whole) if len(pair.document) > 4)
+    assert {pair.query for pair in cut.pairs} == {whole[0].query}
+
+
+def test_a_memory_that_is_full_begins_again(
+    bi_encoder: BiEncoder, documents: list[Text], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = score_texts(bi_encoder, QUERY, documents).values
+    monkeypatch.setattr("ranklift.rankers.bi_encoder.KEPT_EMBEDDINGS", 8)
+    for document in documents[::-1]:
+        score_texts(bi_encoder, document.body, documents)
+    np.testing.assert_allclose(
+        score_texts(bi_encoder, QUERY, documents).values, expected, atol=1e-6
+    )
+
+
+def test_what_cannot_be_read_is_refused(artefacts: dict[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match="holds no encoder"):
+        load_bi_encoder(tmp_path, 32)
+    with pytest.raises(InvalidRequest, match=r"must be in \[3, "):
+        load_bi_encoder(artefacts["encoder"], 100_000)
