@@ -1,7 +1,8 @@
-"""`kill -9` in the middle of training, and the same command again."""
+"""Training as processes: `kill -9` and the same command again; several of them at once."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -77,3 +78,32 @@ def test_a_killed_run_goes_on_and_registers_the_same_version(
     subprocess.run(command(broken, ground), check=True, capture_output=True)
     assert digest(broken) == digest(unbroken)
     assert list((broken / "training").iterdir()) == []
+
+
+def test_two_processes_of_one_command_register_one_version(
+    tmp_path: Path, ground: tuple[Path, Path]
+) -> None:
+    home = tmp_path / "home"
+    done = subprocess.run(
+        [
+            sys.executable,
+            *(
+                "-m",
+                "torch.distributed.run",
+                "--standalone",
+                "--nproc-per-node=2",
+                "--no-python",
+                "--",
+            ),
+            *command(home, ground),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("teacher@1 is registered") == 1
+    with registry_of(load_settings(home=home)) as registry:
+        assert registry.models.next_version("teacher") == "2"
+    run = json.loads((home / "models" / "teacher" / "1" / "run.json").read_text())
+    assert run["environment"]["processes"] == 2

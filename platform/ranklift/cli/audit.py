@@ -91,9 +91,12 @@ def _recorded(callback: Callable[..., Any], path: str) -> Callable[..., Any]:
 
 def _record(path: str, given: dict[str, Any], outcome: str) -> None:
     from ranklift.cli.composition import registry_of
+    from ranklift.rankers.training.processes import is_writer
     from ranklift.settings import load_settings
     from ranklift.v1.guard import LOCAL, MAX_OUTCOME, AuditEntry
 
+    if not is_writer():  # of the processes that torchrun started, one speaks for all
+        return
     entry = AuditEntry(
         time=datetime.now(UTC),
         actor=LOCAL,

@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy import make_url
 
 from ranklift.settings import Settings
-from ranklift.store.database import upgrade
+from ranklift.store.database import is_empty, upgrade
 from ranklift.store.registry import Registry, open_registry, open_unchecked
 from ranklift.v1.errors import InvalidRequest, NotReady, Unreachable
 
@@ -120,9 +120,11 @@ def registry_of(settings: Settings, *, may_be_down: bool = False) -> Iterator[Re
         Unreachable: it does not answer.
     """
     url = make_url(settings.registry_url)
-    if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).exists():
+    if url.get_backend_name() == "sqlite" and url.database:
         settings.home.mkdir(parents=True, exist_ok=True)
-        upgrade(settings.registry_url)
+        # Empty: another process is making it at this moment, which `upgrade` waits for.
+        if not Path(url.database).exists() or is_empty(settings.registry_url):
+            upgrade(settings.registry_url)
     try:
         registry = open_registry(settings.registry_url)
     except Unreachable as error:

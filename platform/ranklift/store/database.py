@@ -16,7 +16,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.orm import Session
 
@@ -102,6 +102,21 @@ def upgrade(url: str) -> str:
     finally:
         engine.dispose()
     return needed_schema()
+
+
+def is_empty(url: str) -> bool:
+    """Return whether the database at `url` has no tables: nobody upgraded it, or is about to.
+
+    Raises:
+        Unreachable: it does not answer.
+    """
+    engine = open_engine(url)
+    try:
+        return not inspect(engine).get_table_names()
+    except OperationalError as error:
+        raise _unreachable(engine, error) from error
+    finally:
+        engine.dispose()
 
 
 def needed_schema() -> str:

@@ -7,6 +7,7 @@ import json
 import sqlite3
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -197,6 +198,18 @@ def test_an_unknown_key_of_an_experiment_file_is_named(
     path.write_text(DEFINITION + '\nhypotesis = "x"\n')
     assert run("experiment", "apply", str(path)) == 2
     assert "hypotesis" in capsys.readouterr().err
+
+
+def test_processes_that_meet_in_a_new_installation_all_find_its_registry(tmp_path: Path) -> None:
+    def first_models(home: Path) -> int:
+        with registry_of(load_settings(home=home)) as registry:
+            return len(registry.models.list()[0])
+
+    (tmp_path / "registry.db").touch()  # what the first of them leaves while it makes the tables
+    assert first_models(tmp_path) == 0
+    with ThreadPoolExecutor(4) as pool:
+        for meeting in range(5):
+            assert list(pool.map(first_models, [tmp_path / str(meeting)] * 4)) == [0] * 4
 
 
 def test_a_registry_of_another_version_says_which_command_to_run(

@@ -149,6 +149,8 @@ def train(
         trainer.remove_callback(PrinterCallback)
         trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
         trainer.gather_into(model)
+        # The writer removes checkpoints next, of which the others may still write a part.
+        trainer.accelerator.wait_for_everyone()
     tail = losses[-max(1, int(TAIL_SHARE * len(losses))) :]
     model.cpu()
     return Trained(
