@@ -263,6 +263,13 @@ def _stack(model: PreTrainedModel) -> tuple[nn.Module, str, nn.ModuleList]:
     return found[0]
 
 
+def without_dropout(model: PreTrainedModel) -> None:
+    """Turn dropout off, in place; what is saved keeps its setting."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+
+
 def first(count: int) -> tuple[int, ...]:
     """Return the first `count` layers."""
     return tuple(range(count))

@@ -52,9 +52,8 @@ NOTES = {
         "judged queries; without CPT it takes CPT's steps as well."
     ),
     LOSSES: (
-        "point: alpha 1. margin: alpha 0. hybrid: alpha 0.5, fixed before anything was measured; "
-        "the others are the sweep. All learn the scores of the teacher CPT + SFT on the "
-        "unlabelled queries."
+        "point: alpha 1. margin: alpha 0. hybrid: alpha 0.5, fixed before anything was measured. "
+        "The other alphas are the sweep. All learn the scores of the teacher CPT + SFT."
     ),
     DEPTHS: "All with the hybrid loss.",
 }

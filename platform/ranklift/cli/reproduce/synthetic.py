@@ -12,7 +12,8 @@ from ranklift.cli.reproduce.page import page_of, values_of
 from ranklift.cli.reproduce.report import write_report
 from ranklift.cli.reproduce.run import TABLES, run
 from ranklift.cli.reproduce.run_folder import RunFolder
-from ranklift.cli.reproduce.scale import SCALES
+from ranklift.cli.reproduce.scale import SCALES, Scale
+from ranklift.cli.reproduce.systems import depth_name
 from ranklift.cli.reproduce.training import Training
 from ranklift.cli.reproduce.workshop import Workshop
 from ranklift.v1.errors import InvalidRequest
@@ -39,15 +40,24 @@ def reproduce_synthetic(tables: str, seeds: int, size: str, out: Path) -> None:
     # Models this small gain nothing from a second thread.
     torch.set_num_threads(1)
     findings = run(Workshop(Training(RunFolder(out, made_by), scale)), range(seeds), wanted)
+    command = f"ranklift reproduce --tables {','.join(wanted)} --seeds {seeds} --size {size}"
+    page = page_of(findings, about(scale, seeds))
+    write_report(page, values_of(findings), out, command)
+
+
+def about(scale: Scale, seeds: int) -> str:
+    """Return what was run, in numbers."""
     world = scale.world
     topics = world.concepts * world.attributes_per_concept
-    about = (
-        f"{seeds} seeds of the synthetic world: {world.concepts} concepts of {world.synonyms} "
-        f"words, {topics * world.documents_per_topic:,} documents, "
-        f"{topics * world.queries_per_topic:,} queries (40 % judged, 40 % unlabelled, 20 % held "
-        f"out), 16 candidates a query. The teacher has {scale.teacher.layers} layers of "
-        f"{scale.teacher.width}, students {scale.student.layers} of {scale.student.width} where "
-        "nothing else is said; both are trained from scratch."
+    return (
+        f"{seeds} of the synthetic worlds: {world.concepts} concepts of {world.synonyms} words, "
+        f"{topics * world.documents_per_topic:,} documents, {topics * world.queries_per_topic:,} "
+        "queries (40 % judged, 40 % unlabelled, 20 % held out), 16 candidates a query. Teachers "
+        f"are decoders of {depth_name(scale.teacher.layers)}, {scale.teacher.width} wide: "
+        f"{scale.language_steps} steps of {scale.clicks} documents in each stage of language "
+        f"modelling, {scale.teacher_steps} of {scale.lists} lists in fine-tuning. Students are "
+        f"encoders of {depth_name(scale.student.layers)} where nothing else is said, "
+        f"{scale.student.width} wide, distilled in {scale.student_steps} steps of {scale.lists} "
+        f"lists from the {' and '.join(scale.student_queries)} queries. All are trained from "
+        "scratch."
     )
-    command = f"ranklift reproduce --tables {','.join(wanted)} --seeds {seeds} --size {size}"
-    write_report(page_of(findings, about), values_of(findings), out, command)

@@ -13,10 +13,9 @@ from ranklift.cli.reproduce.material import Material, material_of
 from ranklift.cli.reproduce.run_folder import RunFolder
 from ranklift.cli.reproduce.scale import Scale
 from ranklift.rankers.artefacts import Lineage, Manifest, digest_of, load_ranker, new_artefact
-from ranklift.rankers.backbones import load_language_model, new_decoder
+from ranklift.rankers.backbones import load_language_model, new_decoder, quiet
 from ranklift.rankers.base import RankingList
 from ranklift.rankers.cross_encoder import load_tokenizer
-from ranklift.rankers.saving import save
 from ranklift.rankers.scores import score_lists
 from ranklift.rankers.tokenizers import train_tokenizer
 from ranklift.rankers.training.cpt import CptOptions, pretrain
@@ -155,5 +154,6 @@ class Training:
         )
         model = new_decoder(self.scale.teacher, tokenizer, MAX_TOKENS, seed=seed)
         manifest = Manifest("causal_lm", "fp32", MAX_TOKENS, Lineage("untrained"))
-        with new_artefact(folder, manifest) as temporary:
-            save(model, tokenizer, temporary)
+        with new_artefact(folder, manifest) as temporary, quiet():
+            model.save_pretrained(temporary)
+            tokenizer.save_pretrained(temporary)

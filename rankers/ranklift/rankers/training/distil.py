@@ -35,6 +35,7 @@ from ranklift.rankers.backbones import (
     load_scorer,
     new_encoder,
     reduced_embeddings,
+    without_dropout,
     word_embeddings,
 )
 from ranklift.rankers.base import RankingList
@@ -133,6 +134,8 @@ def distil(
     refuse_existing(folder)
     loss = _loss(options, grades)
     model, tokenizer, parent = _begin(start, options)
+    # It learns from as many scores as it likes: there is nothing to memorise.
+    without_dropout(model)
     encoder = PairEncoder(tokenizer, "encoder", options.max_tokens)
     mean, deviation = standard(lists)
     standardised = [
