@@ -9,8 +9,9 @@ import pytest
 from transformers import PreTrainedTokenizerBase
 
 from ranklift.rankers.artefacts import new_artefact, read_manifest
-from ranklift.rankers.backbones import load_scorer, save
+from ranklift.rankers.backbones import load_scorer
 from ranklift.rankers.base import RankingList
+from ranklift.rankers.saving import save
 from ranklift.rankers.training.distil import DistilOptions, FromArtefact, distil
 
 

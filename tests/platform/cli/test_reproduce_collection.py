@@ -20,7 +20,6 @@ from ranklift.cli.reproduce.collection import (
     WORDS,
     CollectionRun,
     distilled,
-    fold_of,
 )
 from ranklift.cli.reproduce.collection_students import CollectionScale, parted
 from ranklift.cli.reproduce.fusion import Fusion, Standard, fit_fusion, fusion_of
@@ -30,6 +29,7 @@ from ranklift.rankers.artefacts import digest_of
 from ranklift.rankers.backbones import Size, new_encoder
 from ranklift.rankers.base import RankingList, Text
 from ranklift.rankers.bm25 import BM25, collect
+from ranklift.rankers.data.splits import folds
 from ranklift.rankers.evaluation import compare, evaluate
 from ranklift.rankers.saving import save
 from ranklift.rankers.tokenizers import train_tokenizer
@@ -119,16 +119,16 @@ def test_every_system_is_measured_on_the_same_lists_and_made_once(
     tmp_path: Path, ground: Ground, pretrained: Path
 ) -> None:
     memory = Memory(tmp_path)
-    run = CollectionRun("small", ground, pretrained, memory, SCALE)
+    run = CollectionRun("small", ground, pretrained, pretrained, memory, SCALE)
     results = run.results(0)
     systems = [WORDS, COSINE, TEACHER, LABELS, distilled(2), distilled(1)]
     assert [(each.system, each.unit) for each in results] == [(name, "fold 1") for name in systems]
 
-    words = evaluate(BM25(collect(ground.texts())), run.test_lists(0))
+    words = evaluate(BM25(collect(ground.texts())), run.test_lists(0), judgments=run.judgments(0))
     assert results[0].figures[NDCG_10] == pytest.approx(words.ndcg[10].value)
 
     made = len(memory.made)
-    pooled = CollectionRun("small", ground, pretrained, memory, SCALE).pooled([0])
+    pooled = CollectionRun("small", ground, pretrained, pretrained, memory, SCALE).pooled([0])
     assert len(memory.made) == made == len(systems)
     assert {name: each.ndcg[10].value for name, each in pooled.items()} == {
         each.system: pytest.approx(each.figures[NDCG_10]) for each in results
@@ -137,16 +137,10 @@ def test_every_system_is_measured_on_the_same_lists_and_made_once(
     assert (difference.lower, difference.upper) == (0, 0)
 
 
-def test_folds_test_every_query_once() -> None:
-    tested = [fold_of(text, 3) for text in QUERIES.values()]
-    assert set(tested) == {0, 1, 2}
-    assert fold_of("Amber  and DELTA", 3) == fold_of("amber and delta", 3)
-
-
 def test_nothing_is_learnt_from_test_queries(
     tmp_path: Path, ground: Ground, pretrained: Path
 ) -> None:
-    tested = {q for q, text in QUERIES.items() if fold_of(text, SCALE.folds) == 0}
+    tested = set(folds(QUERIES, SCALE.folds)[0].test)
     # Test queries that ask for the opposite, with all judgments turned round.
     judged = {
         q: {f"d{i}": 1 - grades.get(f"d{i}", 0) for i in range(30)} if q in tested else grades
@@ -156,12 +150,12 @@ def test_nothing_is_learnt_from_test_queries(
     assert other.lists(tested) != ground.lists(tested)
     digests = []
     for name, each in (("as is", ground), ("turned", other)):
-        run = CollectionRun("small", each, pretrained, Memory(tmp_path / name), SCALE)
+        run = CollectionRun("small", each, pretrained, pretrained, Memory(tmp_path / name), SCALE)
         digests.append([digest_of(run.student(1, 0)), digest_of(run.labelled(0))])
     assert digests[0] == digests[1]
     # The same change to a training query is learnt.
-    run = CollectionRun("small", other, pretrained, Memory(tmp_path / "another"), SCALE)
-    same = CollectionRun("small", ground, pretrained, Memory(tmp_path / "as is"), SCALE)
+    run = CollectionRun("small", other, pretrained, pretrained, Memory(tmp_path / "another"), SCALE)
+    same = CollectionRun("small", ground, pretrained, pretrained, Memory(tmp_path / "as is"), SCALE)
     assert digest_of(run.labelled(1)) != digest_of(same.labelled(1))
 
 

@@ -34,11 +34,11 @@ from ranklift.cli.reproduce.collection_students import (
 from ranklift.cli.reproduce.fusion import Scores, fit_fusion, fusion_of
 from ranklift.cli.reproduce.pseudo_lists import pseudo_lists
 from ranklift.cli.reproduce.results import Result, figures_of
-from ranklift.clicks.keys import hash_id
 from ranklift.rankers.artefacts import digest_of, load_ranker
 from ranklift.rankers.base import Ranker, RankingList, score_texts
 from ranklift.rankers.bi_encoder import BiEncoder, load_bi_encoder
 from ranklift.rankers.bm25 import BM25, build_bm25, load_bm25
+from ranklift.rankers.data.splits import Fold, folds
 from ranklift.rankers.evaluation import Evaluation, evaluate_scores
 from ranklift.rankers.scores import score_lists
 
@@ -71,12 +71,14 @@ class Kept(Protocol):
 class CollectionRun:
     """One seed's systems on a collection; what `kept` knows already is not made again.
 
-    `ground` has the candidates, BM25's `scale.depth` best; `pretrained` is the
-    folder of a sentence encoder: half of the teacher, and every student's start.
+    `ground` has the candidates, BM25's `scale.depth` best; `teacher` is the folder
+    of a sentence encoder, half of the teacher, and `pretrained` that of every
+    student's start.
     """
 
     name: str
     ground: Ground
+    teacher: Path
     pretrained: Path
     kept: Kept
     scale: CollectionScale
@@ -90,12 +92,12 @@ class CollectionRun:
                 nothing to learn from or to be judged on.
             TrainingFailed: a student learnt nothing.
         """
-        judged = self.test_lists(fold)
+        judged, judgments = self.test_lists(fold), self.judgments(fold)
         return [
             Result(
                 system,
                 f"fold {fold + 1}",
-                figures_of(evaluate_scores(scores, judged, resamples=1)),
+                figures_of(evaluate_scores(scores, judged, resamples=1, judgments=judgments)),
             )
             for system, scores in self._scored(fold).items()
         ]
@@ -109,19 +111,27 @@ class CollectionRun:
             InvalidRequest, TrainingFailed: as `results`.
         """
         judged = [each for fold in folds for each in self.test_lists(fold)]
+        judgments = [each for fold in folds for each in self.judgments(fold)]
         scored = [self._scored(fold) for fold in folds]
         return {
-            system: evaluate_scores([s for of_fold in scored for s in of_fold[system]], judged)
+            system: evaluate_scores(
+                [s for of_fold in scored for s in of_fold[system]], judged, judgments=judgments
+            )
             for system in scored[0]
         }
 
     def train_lists(self, fold: int) -> list[RankingList]:
         """Return the judged lists of the queries that are learnt from in `fold`."""
-        return self._lists(lambda place: place != fold)
+        return self.ground.lists(self._judged(self._folds[fold].train))
 
     def test_lists(self, fold: int) -> list[RankingList]:
         """Return the judged lists of the queries that `fold` is measured on."""
-        return self._lists(lambda place: place == fold)
+        return self.ground.lists(self._judged(self._folds[fold].test))
+
+    def judgments(self, fold: int) -> list[Mapping[str, int]]:
+        """Return all that was judged of each query that `fold` is measured on."""
+        judged = self.ground.collection.judgments
+        return [judged[query_id] for query_id in self._judged(self._folds[fold].test)]
 
     def warm(self, layers: int) -> Path:
         """Return the folder of the student that has read made-up queries only."""
@@ -137,7 +147,8 @@ class CollectionRun:
             cosines, words = self._halves(lists)
             targets = fusion_of(cosines, words).scores(cosines, words)
             scored = _with_targets(lists, targets)
-            warm_start(self.pretrained, layers, scored, folder, self.scale, self.seed)
+            teacher = digest_of(self.teacher)
+            warm_start(self.pretrained, layers, scored, folder, self.scale, self.seed, teacher)
         return folder
 
     def student(self, layers: int, fold: int) -> Path:
@@ -147,7 +158,7 @@ class CollectionRun:
             lists = self.train_lists(fold)
             scored = _with_targets(lists, self._fused(fold, lists))
             start = self.warm(layers)
-            go_on(start, self.pretrained, scored, folder, self.scale, self.seed)
+            go_on(start, scored, folder, self.scale, self.seed, digest_of(self.teacher))
         return folder
 
     def labelled(self, fold: int) -> Path:
@@ -186,7 +197,7 @@ class CollectionRun:
 
     def _halves(self, lists: Sequence[RankingList]) -> tuple[Scores, Scores]:
         """Return the cosines and BM25's scores of lists."""
-        name = f"{digest_of(self.pretrained)}-cosine-{self.scale.bi_encoder_tokens}"
+        name = f"{digest_of(self.teacher)}-cosine-{self.scale.bi_encoder_tokens}"
         cosines = score_lists(self._bi_encoder, name, lists, self.kept.scores)
         digest, ranker = self._words
         words = score_lists(ranker, digest, lists, self.kept.scores)
@@ -194,7 +205,7 @@ class CollectionRun:
 
     @cached_property
     def _bi_encoder(self) -> BiEncoder:
-        return load_bi_encoder(self.pretrained, self.scale.bi_encoder_tokens)
+        return load_bi_encoder(self.teacher, self.scale.bi_encoder_tokens, bf16=True)
 
     @cached_property
     def _words(self) -> tuple[str, BM25]:
@@ -202,9 +213,15 @@ class CollectionRun:
         words = load_bm25(folder) if folder.exists() else build_bm25(self.ground.texts(), folder)
         return digest_of(folder), words
 
-    def _lists(self, wanted: Callable[[int], bool]) -> list[RankingList]:
-        queries, folds = self.ground.collection.queries, self.scale.folds
-        return self.ground.lists(q for q, text in queries.items() if wanted(fold_of(text, folds)))
+    @cached_property
+    def _folds(self) -> tuple[Fold, ...]:
+        return folds(self.ground.collection.queries, self.scale.folds)
+
+    def _judged(self, query_ids: Sequence[str]) -> list[str]:
+        """Return those of the queries that have judgments and candidates."""
+        ground = self.ground
+        judged = ground.collection.judgments
+        return [q for q in query_ids if q in judged and q in ground.candidates]
 
     def _key(self, system: str, fold: int | None = None) -> dict[str, Any]:
         return {
@@ -213,15 +230,8 @@ class CollectionRun:
             "fold": fold,
             "seed": self.seed,
             "scale": asdict(self.scale),
+            "teacher": digest_of(self.teacher),
         }
-
-
-def fold_of(query: str, folds: int) -> int:
-    """Return the fold that a query is tested in, from 0.
-
-    It depends on the words alone: queries that say the same are on one side.
-    """
-    return hash_id(f"fold:0:{' '.join(query.casefold().split())}") * folds >> 64
 
 
 def _with_targets(lists: Sequence[RankingList], scores: Scores) -> list[RankingList]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ranklift.cli.demo.school import portions
-from ranklift.rankers.artefacts import digest_of
-from ranklift.rankers.backbones import alternate
+from ranklift.rankers.backbones import alternate, depth_of
 from ranklift.rankers.base import RankingList
 from ranklift.rankers.training.distil import DistilOptions, FromArtefact, FromPretrained, distil
 from ranklift.rankers.training.sft import SftOptions, finetune
@@ -44,6 +42,7 @@ class CollectionScale:
     max_tokens: int = 64
     bi_encoder_tokens: int = 256
     layers: tuple[int, ...] = (6, 3)
+    bf16: bool = True
 
 
 def warm_start(
@@ -53,16 +52,17 @@ def warm_start(
     folder: Path,
     scale: CollectionScale,
     seed: int,
+    teacher: str,
 ) -> None:
     """Distil a student of `layers` of the pretrained encoder's layers from made-up queries.
 
-    The lists' targets are the teacher's scores.
+    The lists' targets are the scores of the teacher with the digest `teacher`.
 
     Raises:
         InvalidRequest, TrainingFailed: as `distil`.
     """
     distil(
-        FromPretrained(pretrained, alternate(layers, of=_layers(pretrained))),
+        FromPretrained(pretrained, alternate(layers, of=depth_of(pretrained))),
         lists,
         folder,
         DistilOptions(
@@ -71,18 +71,19 @@ def warm_start(
             learning_rate=scale.warm_rate,
             max_tokens=scale.max_tokens,
             seed=seed,
+            bf16=scale.bf16,
         ),
-        teacher=digest_of(pretrained),
+        teacher=teacher,
     )
 
 
 def go_on(
     start: Path,
-    pretrained: Path,
     lists: Sequence[RankingList],
     folder: Path,
     scale: CollectionScale,
     seed: int,
+    teacher: str,
 ) -> None:
     """Distil the student in `start` further, from real queries with the teacher's scores.
 
@@ -101,8 +102,9 @@ def go_on(
             learning_rate=scale.rate,
             max_tokens=scale.max_tokens,
             seed=seed,
+            bf16=scale.bf16,
         ),
-        teacher=digest_of(pretrained),
+        teacher=teacher,
     )
 
 
@@ -134,6 +136,7 @@ def learn_labels(
             learning_rate=scale.label_rate,
             max_tokens=scale.max_tokens,
             seed=seed,
+            bf16=scale.bf16,
         ),
     )
 
@@ -150,8 +153,3 @@ def parted(ranking: RankingList, size: int, rng: np.random.Generator) -> Iterato
                 tuple(ranking.documents[i] for i in kept),
                 tuple(ranking.targets[i] for i in kept),
             )
-
-
-def _layers(folder: Path) -> int:
-    config = json.loads((folder / "config.json").read_text("utf-8"))
-    return int(config["num_hidden_layers"])
