@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -59,12 +58,11 @@ def last_token_scores(
     decoders share with the closing token; the mask cannot be mistaken.
     """
     positions = (attention_mask.cumsum(1) - 1).clamp(min=0)
-    body: Any = model.base_model
-    hidden: Tensor = body(
+    hidden: Tensor = model.base_model(
         input_ids=input_ids,
         attention_mask=attention_mask,
+        position_ids=positions,
         use_cache=False,
-        **({"position_ids": positions} if told_positions(model) else {}),
     ).last_hidden_state
     steps = torch.arange(input_ids.shape[1], device=input_ids.device)
     last = (attention_mask * steps).argmax(1)
@@ -72,8 +70,3 @@ def last_token_scores(
     head: Any = model.score
     scores: Tensor = head(closing)
     return scores.squeeze(-1).float()
-
-
-def told_positions(model: PreTrainedModel) -> bool:
-    """Return whether a model's body takes positions; BLOOM's weighs distances instead."""
-    return "position_ids" in inspect.signature(model.base_model.forward).parameters
