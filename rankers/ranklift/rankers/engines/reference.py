@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -70,3 +71,8 @@ def last_token_scores(
     head: Any = model.score
     scores: Tensor = head(closing)
     return scores.squeeze(-1).float()
+
+
+def told_positions(model: PreTrainedModel) -> bool:
+    """Return whether a model's body takes positions; BLOOM's weighs distances instead."""
+    return "position_ids" in inspect.signature(model.base_model.forward).parameters

@@ -7,7 +7,6 @@ On the CPU each sequence attends by itself, which is exact and not quick.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
@@ -23,6 +22,7 @@ from ranklift.rankers.base import Values
 from ranklift.rankers.encoding import Pair
 from ranklift.rankers.engines.bert_weights import why_unknown
 from ranklift.rankers.engines.packed_layout import packed_chunks
+from ranklift.rankers.engines.reference import told_positions
 
 ATTENTION = "ranklift_varlen"
 CHUNK_TOKENS = {"cpu": 1_024, "cuda": 16_384}
@@ -83,7 +83,7 @@ def why_not_varlen(model: PreTrainedModel, kind: str, max_tokens: int) -> str:
     config = model.config
     if kind == "encoder":
         return why_unknown(model)
-    if "position_ids" not in inspect.signature(model.base_model.forward).parameters:
+    if not told_positions(model):
         return "it is told no positions"
     if getattr(config, "attn_logit_softcapping", None):
         return "it caps its attention scores"
