@@ -59,12 +59,11 @@ def last_token_scores(
     decoders share with the closing token; the mask cannot be mistaken.
     """
     positions = (attention_mask.cumsum(1) - 1).clamp(min=0)
-    body: Any = model.base_model
-    hidden: Tensor = body(
+    hidden: Tensor = model.base_model(
         input_ids=input_ids,
         attention_mask=attention_mask,
+        position_ids=positions,
         use_cache=False,
-        **({"position_ids": positions} if told_positions(model) else {}),
     ).last_hidden_state
     steps = torch.arange(input_ids.shape[1], device=input_ids.device)
     last = (attention_mask * steps).argmax(1)

@@ -76,7 +76,7 @@ class ScoreCache:
             if len(files) < 2:
                 return
             largest = pl.scan_parquet(files[0])
-            added = _first_of_each(pl.scan_parquet(files[1:])).sort("pair").collect()
+            added = _first_of_each(pl.scan_parquet(files[1:])).collect(engine="streaming")
             new = added.lazy().join(largest, on="pair", how="anti").collect(engine="streaming")
             merged = self._write(largest.merge_sorted(new.sort("pair").lazy(), key="pair"))
             for file in files:
