@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from ranklift.cli.reproduce.results import (
     paired,
 )
 from ranklift.cli.reproduce.run_folder import RunFolder
+from ranklift.cli.reproduce.scale import TINY
 from ranklift.cli.reproduce.speed import Speed
 from ranklift.cli.reproduce.systems import System
 from ranklift.cli.reproduce.tables import claims_grid, results_grid, units_grid, verdict_sentence
@@ -164,6 +166,13 @@ def test_what_is_made_is_made_once_for_each_key_and_maker(tmp_path: Path) -> Non
     assert folder.recall(other, lambda: maker("other")) == {"made": "other"}
     assert RunFolder(tmp_path, {"torch": "2"}).recall(key, lambda: maker("new")) == {"made": "new"}
     assert made == ["first", "other", "new"]
+
+
+def test_another_rate_or_seed_keeps_what_was_made_and_another_world_does_not() -> None:
+    rates = replace(TINY, student_rates=(1.0,), tuning_seeds=(7,), depths=(3,), student_steps=9)
+    assert rates.unsaid() == TINY.unsaid()
+    for other in (replace(TINY, past_users=7), replace(TINY, lists=9), replace(TINY, clicks=9)):
+        assert other.unsaid() != TINY.unsaid()
 
 
 def test_a_result_says_what_made_it(tmp_path: Path) -> None:

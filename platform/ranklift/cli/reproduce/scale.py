@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from ranklift.rankers.backbones import TINY_DECODER, Size
 from ranklift.simulator.collections import Split
@@ -39,6 +40,15 @@ class Scale:
     tuning_seeds: tuple[int, ...]
     rounds: int  # of the measurement of speed
 
+    def unsaid(self) -> dict[str, Any]:
+        """Return what decides how an experiment goes and does not stand in its value.
+
+        Other seeds, rates or depths leave what was made before as it is.
+        """
+        said = {"depths", "tuning_seeds", "language_rate", "teacher_rates", "student_rates"}
+        said |= {"language_steps", "teacher_steps", "student_steps"}
+        return {name: value for name, value in asdict(self).items() if name not in said}
+
 
 # Students of 32 are a third as wide as their teacher, and see 480 queries: they differ.
 SMALL = Scale(
@@ -58,7 +68,7 @@ SMALL = Scale(
     language_rate=4e-3,
     clicks=64,
     teacher_steps=400,
-    teacher_rates=(1e-3, 2e-3, 4e-3),
+    teacher_rates=(5e-4, 1e-3, 2e-3),
     student_queries=(Split.UNLABELLED,),
     student_steps=400,
     student_rates=(3e-3, 6e-3, 1.2e-2),

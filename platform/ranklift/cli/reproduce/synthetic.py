@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
@@ -33,7 +32,7 @@ def reproduce_synthetic(tables: str, seeds: int, size: str, out: Path) -> None:
         raise InvalidRequest.of("size", f'"{size}" must be one of {", ".join(SCALES)}')
     scale = SCALES[size]
     made_by = {
-        "scale": asdict(scale),
+        "scale": scale.unsaid(),
         "ranklift": version("ranklift"),
         "torch": torch.__version__,
     }
