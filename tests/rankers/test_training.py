@@ -266,6 +266,11 @@ def test_what_cannot_be_learnt_from_is_refused(
         finetune(family.language_model, [dataclasses.replace(one, targets=(1.0,) * 6)], out, SFT)
     with pytest.raises(InvalidRequest, match=r"lists\[1\]\.targets: must be one finite number"):
         finetune(family.language_model, [one, dataclasses.replace(one, targets=(1.0,))], out, SFT)
+    genfr = dataclasses.replace(SFT, head="genfr", labels=2)
+    with pytest.raises(InvalidRequest, match="tau: 1 must be less than 1: scores of 2 labels"):
+        finetune(family.language_model, [one], out, genfr)
+    with pytest.raises(InvalidRequest, match='loss: "lambda" must be one of hybrid, point_mse'):
+        distil(scratch, [one], out, dataclasses.replace(DISTIL, loss="lambda"))
     with pytest.raises(InvalidRequest, match="scores are all the same"):
         distil(scratch, [dataclasses.replace(one, targets=(1.0,) * 6)], out, DISTIL)
     with pytest.raises(InvalidRequest, match=r"alpha: 1.5 must be in \[0, 1\]"):

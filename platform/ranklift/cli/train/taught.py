@@ -24,7 +24,8 @@ MAX_TOKENS = 256
 class Taught:
     """Lists with teachers' scores, and who they are: folders by name, and the digest of them all.
 
-    `max_tokens` is the most that one of them reads. `computed` and `found` count scores.
+    `max_tokens` is the most that one of them reads. `computed` and `found` count scores, `damaged`
+    names files of scores that could not be read and were set aside.
     """
 
     lists: tuple[RankingList, ...]
@@ -34,6 +35,7 @@ class Taught:
     max_tokens: int
     computed: int
     found: int
+    damaged: tuple[str, ...] = ()
 
     @property
     def hit_rate(self) -> float:
@@ -61,7 +63,7 @@ def taught_by(
     if len(versions) == 1:
         digest = versions[0].digest
         one = score_lists(rankers[0], digest, lists, cache, progress=progress)
-        scored, computed, found = one.lists, one.computed, one.found
+        scored, computed, found, damaged = one.lists, one.computed, one.found, one.damaged
     else:
         members = [
             Member(ranker, version.digest, weight)
@@ -70,6 +72,7 @@ def taught_by(
         several = score_ensemble(members, lists, cache, progress=progress)
         digest = several.digest
         scored, computed, found = several.lists, several.computed, several.found
+        damaged = several.damaged
     return Taught(
         lists=scored,
         refs=tuple(version.ref for version in versions),
@@ -80,6 +83,7 @@ def taught_by(
         max_tokens=max(read_manifest(folder).max_tokens for folder in folders) or MAX_TOKENS,
         computed=computed,
         found=found,
+        damaged=damaged,
     )
 
 

@@ -8,7 +8,7 @@ import typer
 
 from ranklift.cli.data_options import Candidates, Data, Depth, Fold, Format, Qrels, Split
 from ranklift.cli.options import Home
-from ranklift.cli.output import bar, out
+from ranklift.cli.output import bar, notes, out
 from ranklift.cli.train.file import TrainingFile
 from ranklift.cli.train.options import (
     Accumulation,
@@ -157,6 +157,8 @@ def distil(
 
 
 def _told(taught: Taught) -> None:
+    for name in taught.damaged:
+        notes.print(f"warning: {name} was damaged and set aside; its scores were computed again")
     out.print(
         f"{taught.computed} teacher scores computed, {taught.found} found in the cache "
         f"({taught.hit_rate:.1%})"

@@ -94,6 +94,12 @@ def finetune(
     refuse_existing(folder)
     hinge = {"tau": options.tau} if options.loss == "hinge" else {}
     loss = distillation_loss(options.loss, **hinge)
+    if hinge and options.head == "genfr" and options.tau >= options.labels - 1:
+        raise InvalidRequest.of(
+            "tau",
+            f"{options.tau:g} must be less than {options.labels - 1}: scores of {options.labels} "
+            "labels are no further apart",
+        )
     tokenizer = load_tokenizer(start)
     model = load_with_head(start, tokenizer, options.head, labels=options.labels, seed=options.seed)
     kind = kind_of(model)
