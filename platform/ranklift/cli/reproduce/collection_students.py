@@ -35,13 +35,13 @@ class CollectionScale:
     portion: int = 25
     negatives: int = 8
     judged_lists: int = 2
-    epochs: int = 1
+    epochs: int = 2
     rate: float = 1e-4
     label_epochs: int = 1
     label_rate: float = 1e-4
     max_tokens: int = 64
     bi_encoder_tokens: int = 256
-    layers: tuple[int, ...] = (6, 3)
+    layers: tuple[int, ...] = (6,)
     bf16: bool = True
 
 
@@ -74,6 +74,7 @@ def warm_start(
             bf16=scale.bf16,
         ),
         teacher=teacher,
+        checkpoints=folder.parent.parent / "training",
     )
 
 
@@ -105,6 +106,7 @@ def go_on(
             bf16=scale.bf16,
         ),
         teacher=teacher,
+        checkpoints=folder.parent.parent / "training",
     )
 
 
