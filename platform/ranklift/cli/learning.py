@@ -123,6 +123,8 @@ class RankerTrainer:
             teacher=lineage.parents[-1],
             grades=[click_grades(query) for query, _ in learnt],
             progress=progress,
+            # A run that was killed is resumed, and goes on in the middle of this too.
+            checkpoints=self._cache.parent / "training",
         )
         made = read_manifest(folder)
         return TrainedArtefact(folder, made.kind, made.numerics, digest_of(folder))
