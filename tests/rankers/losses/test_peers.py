@@ -61,7 +61,7 @@ def scores(model: CrossEncoder) -> Tensor:  # (queries, list)
         (q, each) for q, documents in zip(QUERIES, DOCUMENTS, strict=True) for each in documents
     ]
     flat: Tensor = model(model.preprocess(pairs))["scores"].view(-1)
-    assert flat.std() > 0.1
+    assert flat.std() > 0.05  # else any two losses would agree
     return torch.zeros(MASK.shape).masked_scatter(MASK, flat)
 
 
