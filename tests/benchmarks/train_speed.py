@@ -28,7 +28,7 @@ from ranklift.rankers.training.distil import DistilOptions, FromPretrained, dist
 
 ROOT = Path(__file__).parents[2]
 CRANFIELD = ROOT.parent / "shared" / "data" / "cranfield"
-STEPS, ROUNDS = 12, 3
+STEPS, ROUNDS = 6, 3
 OPTIONS = DistilOptions(
     steps=STEPS, batch=16, learning_rate=1e-5, max_tokens=256, loss="margin_mse"
 )
@@ -166,7 +166,7 @@ def measure() -> str:
             f"all-MiniLM-L6-v2 learns {len(lists)} triples of Cranfield (a query, a relevant "
             f"document, one that BM25 found) by Margin-MSE: {STEPS} steps of {OPTIONS.batch} "
             f"triples, {OPTIONS.max_tokens} tokens at most, AdamW, no dropout. Both read texts, "
-            "train, and write the model.",
+            f"train, and write the model; {torch.get_num_threads()} thread(s).",
             "",
             f"| products | ranklift, pairs/s | peer, pairs/s | ratio | of {ROUNDS} rounds "
             "| ratio of processor time |",
