@@ -28,7 +28,7 @@ from ranklift.rankers.training.distil import DistilOptions, FromPretrained, dist
 
 ROOT = Path(__file__).parents[2]
 CRANFIELD = ROOT.parent / "shared" / "data" / "cranfield"
-STEPS, ROUNDS = 6, 3
+STEPS, ROUNDS = 10, 2
 OPTIONS = DistilOptions(
     steps=STEPS, batch=16, learning_rate=1e-5, max_tokens=256, loss="margin_mse"
 )

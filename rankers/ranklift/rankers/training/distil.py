@@ -173,7 +173,7 @@ def distil(
         progress=progress,
         checkpoints=kept,
     )
-    refuse_collapse(model, "encoder", encoded[: options.batch])
+    refuse_collapse(model, "encoder", encoded)
     learnt = Learnt(len(encoded), sum(len(each.pairs) for each in encoded))
     manifest = Manifest("encoder", "fp32", options.max_tokens, lineage)
     leave(folder, manifest, model, tokenizer, learnt, trained, kept)

@@ -131,7 +131,7 @@ def finetune(
             progress=progress,
             checkpoints=kept,
         )
-    refuse_collapse(model, kind, encoded[: options.batch])
+    refuse_collapse(model, kind, encoded)
     learnt = Learnt(len(encoded), sum(len(each.pairs) for each in encoded))
     manifest = Manifest(kind, "fp32", options.max_tokens, lineage)
     leave(folder, manifest, model, tokenizer, learnt, trained, kept)
