@@ -6,9 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ranklift.rankers.base import Text
-from ranklift.rankers.data.judged import Judged
-from ranklift.rankers.data.splits import Fold, deduplicated, folds, held_out, normalised
+from ranklift.rankers.data.splits import folds, normalised
 from ranklift.v1.errors import InvalidRequest
 
 QUERIES = {f"q{n}": f"query number {n}" for n in range(200)}
@@ -80,43 +78,3 @@ def test_an_empty_fold_is_refused_in_one_line() -> None:
     assert "ask for fewer folds" in violation.description
     with pytest.raises(InvalidRequest, match="folds: is 1, must be at least 2"):
         folds(QUERIES, 1)
-
-
-def test_a_share_is_held_out() -> None:
-    fold = held_out(QUERIES, 0.2)
-    assert isinstance(fold, Fold)
-    assert sorted((*fold.train, *fold.test)) == sorted(QUERIES)
-    assert len(fold.test) == pytest.approx(40, abs=20)
-    # Who is held out stays so with a larger share.
-    assert set(fold.test) < set(held_out(QUERIES, 0.4).test)
-
-
-@pytest.mark.parametrize(
-    ("share", "message"),
-    [
-        (0.0, "is 0.0, must be between"),
-        (1.0, "must be between"),
-        (float("nan"), "is nan"),
-        (1e-9, "of 200 queries, with a share of 1e-09, none is held out"),
-        (1 - 1e-9, "none is learnt from"),
-    ],
-)
-def test_a_share_that_leaves_a_side_empty_is_refused(share: float, message: str) -> None:
-    with pytest.raises(InvalidRequest, match=message):
-        held_out(QUERIES, share)
-
-
-def test_queries_that_say_the_same_become_one() -> None:
-    documents = {d: Text(d, "", d) for d in "abc"}
-    judged = Judged(
-        {"q2": "Lift?", "q3": "drag", "q1": "lift", "q4": "DRAG"},
-        documents,
-        {"q2": {"a": 2, "b": 0}, "q1": {"a": 1, "b": 1, "c": 1}, "q4": {"a": 0}},
-        {"q2": ("b", "a"), "q1": ("c", "b")},
-    )
-    one = deduplicated(judged)
-    assert one.queries == {"q3": "drag", "q1": "lift"}
-    assert one.documents == documents
-    assert one.grades == {"q3": {"a": 0}, "q1": {"a": 2, "b": 1, "c": 1}}
-    assert one.candidates == {"q1": ("c", "b", "a")}
-    assert deduplicated(one) == one

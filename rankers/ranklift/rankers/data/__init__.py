@@ -6,7 +6,7 @@
     jsonl        one list a line
     irds         whatever ir_datasets knows
     negatives    which documents stand for "not relevant"
-    splits       folds by query, and queries that are there twice
+    splits       folds by query
     leakage      what two splits share
 
 The BEIR layout and the event log belong to other parts; the command line brings them here.

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ranklift.clicks.keys import hash_id
-from ranklift.rankers.data.judged import Judged
 from ranklift.v1.errors import InvalidRequest
 
 BITS = 64
@@ -58,53 +57,6 @@ def folds(queries: Mapping[str, str], count: int, *, seed: int = 0) -> tuple[Fol
     return tuple(_fold(queries, set(of_fold)) for of_fold in members)
 
 
-def held_out(queries: Mapping[str, str], share: float, *, seed: int = 0) -> Fold:
-    """Return queries, given as texts by id, with about `share` of them kept for judging.
-
-    Raises:
-        InvalidRequest: the share is not between 0 and 1, or leaves one side empty.
-    """
-    if not 0 < share < 1:
-        raise InvalidRequest.of("held_out", f"is {share}, must be between 0 and 1")
-    fold = _fold(
-        queries, {q for q, text in queries.items() if _place(text, seed) < share * 2**BITS}
-    )
-    for side, query_ids in (("learnt from", fold.train), ("held out", fold.test)):
-        if not query_ids:
-            raise InvalidRequest.of(
-                "held_out",
-                f"of {len(queries)} queries, with a share of {share:g}, none is {side}; "
-                "give more queries or another share",
-            )
-    return fold
-
-
-def deduplicated(judged: Judged) -> Judged:
-    """Return `judged` with the queries that say the same as one, under the smallest of their ids.
-
-    Its candidates are those of all of them; of two grades of a document the higher counts.
-    """
-    groups: dict[str, list[str]] = {}
-    for query_id, text in judged.queries.items():
-        groups.setdefault(normalised(text), []).append(query_id)
-    first = {min(group): sorted(group) for group in groups.values()}
-    queries = {q: text for q, text in judged.queries.items() if q in first}
-    return Judged(
-        queries,
-        judged.documents,
-        {
-            q: _highest(judged.grades[each] for each in first[q] if each in judged.grades)
-            for q in queries
-            if any(each in judged.grades for each in first[q])
-        },
-        {
-            q: tuple(dict.fromkeys(d for each in first[q] for d in judged.candidates.get(each, ())))
-            for q in queries
-            if any(each in judged.candidates for each in first[q])
-        },
-    )
-
-
 def _fold(queries: Iterable[str], test: set[str]) -> Fold:
     return Fold(
         tuple(query_id for query_id in queries if query_id not in test),
@@ -115,11 +67,3 @@ def _fold(queries: Iterable[str], test: set[str]) -> Fold:
 def _place(text: str, seed: int) -> int:
     """Return where a query stands, uniform over [0, 2^64)."""
     return hash_id(f"fold:{seed}:{normalised(text)}")
-
-
-def _highest(grades: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    merged: dict[str, int] = {}
-    for of_query in grades:
-        for document_id, grade in of_query.items():
-            merged[document_id] = max(grade, merged.get(document_id, 0))
-    return merged
