@@ -17,7 +17,7 @@ demo: $(VENV)/.installed
 	$(BIN)/ranklift demo --seed $(SEED) $(if $(QUICK),--quick)
 
 test: $(VENV)/.installed-dev check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -33,6 +34,9 @@ def reproduce(
     warm_steps: Annotated[
         int, typer.Option(min=1, help="Of a collection: steps on made-up queries.")
     ] = 1_500,
+    jobs: Annotated[
+        int, typer.Option(min=0, help="Of synthetic worlds, so many side by side; 0: one a core.")
+    ] = 0,
     out: Annotated[
         Path, typer.Option(help="The run's folder; in the same one a killed run goes on.")
     ] = DEFAULT_OUT,
@@ -50,4 +54,4 @@ def reproduce(
     if collection is not None:
         reproduce_collection(collection, folds, teacher, warm_steps, out)
         return
-    reproduce_synthetic(tables, seeds, size, out)
+    reproduce_synthetic(tables, seeds, size, jobs or os.cpu_count() or 1, out)

@@ -10,6 +10,7 @@ from ranklift.cli.output import bar
 from ranklift.cli.reproduce.distributions import Distribution
 from ranklift.cli.reproduce.experiments import Experiment, Student, Teacher
 from ranklift.cli.reproduce.results import Result
+from ranklift.cli.reproduce.side_by_side import make
 from ranklift.cli.reproduce.speed import Speed
 from ranklift.cli.reproduce.systems import (
     CPT_SFT,
@@ -19,7 +20,7 @@ from ranklift.cli.reproduce.systems import (
     loss_systems,
     teacher_systems,
 )
-from ranklift.cli.reproduce.tuning import Tuned, tune
+from ranklift.cli.reproduce.tuning import Tuned, trials, tune
 from ranklift.cli.reproduce.workshop import Workshop
 
 TEACHERS, LOSSES, DEPTHS, SPEED, DISTRIBUTIONS = "abcde"
@@ -61,21 +62,26 @@ class Findings:
     teacher: tuple[Distribution, ...] = ()
 
 
-def run(workshop: Workshop, seeds: Sequence[int], tables: Sequence[str]) -> Findings:
-    """Return what the experiments of the given tables found, made now or before."""
+def run(workshop: Workshop, seeds: Sequence[int], tables: Sequence[str], jobs: int = 1) -> Findings:
+    """Return what the experiments of the given tables found, made now or before.
+
+    So many seeds are made side by side; the measurement of speed is alone.
+    """
     scale = workshop.training.scale
     groups: dict[str, Group] = {}
-    teachers = teacher_systems(scale)
     if TEACHERS in tables:
-        groups[TEACHERS] = measure(workshop, "(a) teachers", teachers, seeds)
+        teachers = teacher_systems(scale)
+        groups[TEACHERS] = measure(workshop, "(a) teachers", teachers, seeds, jobs)
     taught = {LOSSES, DEPTHS, SPEED, DISTRIBUTIONS} & set(tables)
     if not taught:
         return Findings(tuple(seeds), scale.tuning_seeds, groups)
-    teacher = _teacher_of(workshop)
+    teacher = _teacher_of(workshop, jobs)
     if {LOSSES, DISTRIBUTIONS} & taught:
-        groups[LOSSES] = measure(workshop, "(b) losses", loss_systems(scale, teacher), seeds)
+        systems = loss_systems(scale, teacher)
+        groups[LOSSES] = measure(workshop, "(b) losses", systems, seeds, jobs)
     if {DEPTHS, SPEED} & taught:
-        groups[DEPTHS] = measure(workshop, "(c) depths", depth_systems(scale, teacher), seeds)
+        systems = depth_systems(scale, teacher)
+        groups[DEPTHS] = measure(workshop, "(c) depths", systems, seeds, jobs)
     speeds: tuple[Speed, ...] = ()
     if SPEED in tables and (sound := groups[DEPTHS].sound(seeds)):
         students = {
@@ -92,32 +98,27 @@ def run(workshop: Workshop, seeds: Sequence[int], tables: Sequence[str]) -> Find
 
 
 def measure(
-    workshop: Workshop, title: str, systems: Sequence[System], seeds: Sequence[int]
+    workshop: Workshop, title: str, systems: Sequence[System], seeds: Sequence[int], jobs: int
 ) -> Group:
     """Choose the rates of systems on the tuning seeds, and measure them on all others."""
     tuning = workshop.training.scale.tuning_seeds
-    tried = sum(len(tuning) * len(each.rates) for each in systems if len(each.rates) > 1)
-    total = tried + len(seeds) * len(systems)
-    tuned: dict[str, Tuned] = {}
-    experiments: dict[tuple[str, int], Experiment] = {}
+    tried = {seed: [each for system in systems for each in trials(system, seed)] for seed in tuning}
+    count = sum(map(len, tried.values()))
+    total = count + len(seeds) * len(systems)
     with bar(title) as progress:
-        done = 0
-
-        def figures(experiment: Experiment) -> Mapping[str, float]:
-            nonlocal done
-            found = workshop.measure(experiment).figures
-            done += 1
-            progress.update(done, total)
-            return found
-
-        for system in systems:
-            if system.rates:
-                tuned[system.name] = tune(system, tuning, figures)
-        for seed in seeds:
-            for system in systems:
-                rate = tuned[system.name].rate if system.rates else 0.0
-                experiments[system.name, seed] = system.at(seed, rate)
-                figures(experiments[system.name, seed])
+        make(workshop, tried, jobs, lambda done: progress.update(done, total))
+        tuned = {
+            system.name: tune(system, tuning, _figures(workshop))
+            for system in systems
+            if system.rates
+        }
+        experiments = {
+            (system.name, seed): system.at(seed, tuned[system.name].rate if system.rates else 0.0)
+            for seed in seeds
+            for system in systems
+        }
+        by_seed = {seed: [experiments[system.name, seed] for system in systems] for seed in seeds}
+        make(workshop, by_seed, jobs, lambda done: progress.update(count + done, total))
     measured = {key: workshop.measure(experiment) for key, experiment in experiments.items()}
     spread: dict[str, tuple[Distribution, ...]] = {}
     for (name, _), each in measured.items():
@@ -135,9 +136,17 @@ def measure(
     )
 
 
-def _teacher_of(workshop: Workshop) -> Callable[[int], Teacher]:
+def _teacher_of(workshop: Workshop, jobs: int) -> Callable[[int], Teacher]:
     """Return the teacher of a seed's students, at the rate that does best."""
     scale = workshop.training.scale
     system = System(CPT_SFT, partial(cpt_sft, scale), scale.teacher_rates)
-    tuned = tune(system, scale.tuning_seeds, lambda each: workshop.measure(each).figures)
+    with bar("the students' teacher") as progress:
+        tried = {seed: trials(system, seed) for seed in scale.tuning_seeds}
+        total = sum(map(len, tried.values()))
+        make(workshop, tried, jobs, lambda done: progress.update(done, total))
+    tuned = tune(system, scale.tuning_seeds, _figures(workshop))
     return lambda seed: cpt_sft(scale, seed, tuned.rate)
+
+
+def _figures(workshop: Workshop) -> Callable[[Experiment], Mapping[str, float]]:
+    return lambda experiment: workshop.measure(experiment).figures

@@ -34,6 +34,10 @@ class RunFolder:
         """Return where the model version of a key belongs."""
         return self.root / "models" / self._digest(key)
 
+    def holds(self, key: Mapping[str, Any]) -> bool:
+        """Return whether a key's result was made before."""
+        return self._result(key).exists()
+
     def recall(
         self, key: Mapping[str, Any], make: Callable[[], Mapping[str, Any]]
     ) -> dict[str, Any]:
@@ -42,7 +46,7 @@ class RunFolder:
         Raises:
             InvalidRequest: that file cannot be read.
         """
-        path = self.root / "results" / f"{self._digest(key)}.json"
+        path = self._result(key)
         if not path.exists():
             self._write(path, {"key": self._whole(key), "made": dict(make())})
         try:
@@ -52,6 +56,9 @@ class RunFolder:
                 "out", f'"{path}" is no result of an experiment; delete it to make it again'
             ) from error
         return made
+
+    def _result(self, key: Mapping[str, Any]) -> Path:
+        return self.root / "results" / f"{self._digest(key)}.json"
 
     def _whole(self, key: Mapping[str, Any]) -> dict[str, Any]:
         return {"made_by": dict(self.made_by), **key}

@@ -18,7 +18,7 @@ from ranklift.cli.reproduce.workshop import Workshop
 from ranklift.v1.errors import InvalidRequest
 
 
-def reproduce_synthetic(tables: str, seeds: int, size: str, out: Path) -> None:
+def reproduce_synthetic(tables: str, seeds: int, size: str, jobs: int, out: Path) -> None:
     """Run what is not run yet, and report everything.
 
     Raises:
@@ -38,7 +38,7 @@ def reproduce_synthetic(tables: str, seeds: int, size: str, out: Path) -> None:
     }
     # Models this small gain nothing from a second thread.
     torch.set_num_threads(1)
-    findings = run(Workshop(Training(RunFolder(out, made_by), scale)), range(seeds), wanted)
+    findings = run(Workshop(Training(RunFolder(out, made_by), scale)), range(seeds), wanted, jobs)
     command = f"ranklift reproduce --tables {','.join(wanted)} --seeds {seeds} --size {size}"
     page = page_of(findings, about(scale, seeds))
     write_report(page, values_of(findings), out, command)

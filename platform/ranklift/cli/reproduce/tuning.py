@@ -30,6 +30,12 @@ class Tuned:
         return bool(self.tried) and self.rate in (min(self.tried), max(self.tried))
 
 
+def trials(system: System, seed: int) -> list[Experiment]:
+    """Return what has to be made on a tuning seed before a rate can be chosen."""
+    rates = system.rates if len(system.rates) > 1 else ()
+    return [system.at(seed, rate) for rate in rates]
+
+
 def tune(
     system: System,
     seeds: tuple[int, ...],
@@ -41,7 +47,6 @@ def tune(
     """
     if len(system.rates) == 1:
         return Tuned(system.name, system.rates[0], {})
-    # Seed by seed: a world is made once for all its rates.
     found = {
         (seed, rate): figures(system.at(seed, rate))[LOG_PNR]
         for seed in seeds

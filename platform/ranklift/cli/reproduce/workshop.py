@@ -53,6 +53,10 @@ class Workshop:
 
     training: Training
 
+    def holds(self, experiment: Experiment) -> bool:
+        """Return whether an experiment's figures are known already."""
+        return self.training.folder.holds(key_of(experiment))
+
     def measure(self, experiment: Experiment) -> Measured:
         """Return the figures of an experiment."""
 

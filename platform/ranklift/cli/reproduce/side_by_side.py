@@ -1,0 +1,58 @@
+"""Experiments made in several processes, a seed in each: seeds share nothing but the sizes."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
+
+import torch
+
+from ranklift.cli.reproduce.experiments import Experiment
+from ranklift.cli.reproduce.workshop import Workshop
+
+LOOK_EVERY_SECONDS = 1.0
+
+
+def make(
+    workshop: Workshop,
+    by_seed: Mapping[int, Sequence[Experiment]],
+    jobs: int,
+    progress: Callable[[int], None],
+) -> None:
+    """Measure what the run's folder does not hold yet, so many seeds at a time.
+
+    `progress` is told how many of all are there.
+    """
+    missing = {
+        seed: [each for each in experiments if not workshop.holds(each)]
+        for seed, experiments in by_seed.items()
+    }
+    wanted = [each for experiments in missing.values() for each in experiments]
+    before = sum(map(len, by_seed.values())) - len(wanted)
+    progress(before)
+    jobs = min(jobs, sum(map(bool, missing.values())))
+    if jobs < 2:
+        for count, each in enumerate(wanted, 1):
+            workshop.measure(each)
+            progress(before + count)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(
+        jobs, context, initializer=torch.set_num_threads, initargs=(1,)
+    ) as pool:
+        pending = {pool.submit(_measure, workshop, each) for each in missing.values() if each}
+        try:
+            while pending:
+                done, pending = wait(pending, LOOK_EVERY_SECONDS, return_when=FIRST_EXCEPTION)
+                for future in done:
+                    future.result()
+                progress(before + sum(map(workshop.holds, wanted)))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _measure(workshop: Workshop, experiments: Sequence[Experiment]) -> None:
+    for each in experiments:
+        workshop.measure(each)
