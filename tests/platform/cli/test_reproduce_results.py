@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import torch
 from scipy import stats
 
 from ranklift.cli.reproduce.distributions import BINS, bars, distribution_of
-from ranklift.cli.reproduce.experiments import Experiment, Language, Stage, Words, key_of
+from ranklift.cli.reproduce.experiments import Experiment, Language, Stage, Teacher, Words, key_of
 from ranklift.cli.reproduce.likelihood import likelihoods
 from ranklift.cli.reproduce.results import (
     LOG_PNR,
@@ -29,7 +31,7 @@ from ranklift.cli.reproduce.scale import TINY
 from ranklift.cli.reproduce.speed import Speed
 from ranklift.cli.reproduce.systems import System
 from ranklift.cli.reproduce.tables import claims_grid, results_grid, units_grid, verdict_sentence
-from ranklift.cli.reproduce.tuning import tune
+from ranklift.cli.reproduce.tuning import choose, tune
 from ranklift.rankers.backbones import Size, new_decoder
 from ranklift.rankers.base import RankingList, Text
 from ranklift.rankers.encoding import PairEncoder
@@ -125,14 +127,14 @@ def log_pnr(table: dict[tuple[int, float], float]) -> Any:
     """Return what an experiment of `system` on a seed at a rate reaches."""
 
     def figures(experiment: Experiment) -> dict[str, float]:
-        assert isinstance(experiment, Language)
+        assert isinstance(experiment, Teacher)
         return {LOG_PNR: table[experiment.seed, experiment.rate]}
 
     return figures
 
 
 def system(*rates: float) -> System:
-    return System("s", lambda seed, rate: Language(seed, (), rate), rates)
+    return System("s", lambda seed, rate: Teacher(Language(seed, ()), 1, rate), rates)
 
 
 def test_the_rate_taken_is_best_on_average_over_the_tuning_seeds() -> None:
@@ -158,8 +160,8 @@ def test_what_is_made_is_made_once_for_each_key_and_maker(tmp_path: Path) -> Non
         made.append(name)
         return {"made": name}
 
-    key = key_of(Language(0, (Stage("clicks", 5),), 0.1))
-    other = key_of(Language(0, (Stage("clicks", 6),), 0.1))
+    key = key_of(Language(0, (Stage("clicks", 5, 0.1),)))
+    other = key_of(Language(0, (Stage("clicks", 6, 0.1),)))
     folder = RunFolder(tmp_path, {"torch": "1"})
     assert folder.recall(key, lambda: maker("first")) == {"made": "first"}
     assert folder.recall(key, lambda: maker("again")) == {"made": "first"}
@@ -258,3 +260,30 @@ def test_the_likelihood_of_a_document_is_the_language_models_loss() -> None:
             assert value == pytest.approx(
                 -model(input_ids=ids, labels=labels).loss.item(), abs=1e-5
             )
+
+
+def test_a_grid_is_widened_where_its_best_rate_lies_at_its_edge_and_no_further() -> None:
+    def reached(best: float) -> Callable[[Experiment], dict[str, float]]:
+        def figures(experiment: Experiment) -> dict[str, float]:
+            assert isinstance(experiment, Teacher)
+            assert experiment in made
+            return {LOG_PNR: -abs(math.log(experiment.rate / best))}
+
+        return figures
+
+    def make(by_seed: Mapping[int, Sequence[Experiment]]) -> None:
+        made.extend(each for experiments in by_seed.values() for each in experiments)
+
+    for best, rate, tried in (
+        (0.2, 0.2, [0.1, 0.2, 0.4]),
+        (0.8, 0.8, [0.1, 0.2, 0.4, 0.8, 1.6]),
+        (0.05, 0.05, [0.025, 0.05, 0.1, 0.2, 0.4]),
+        (9.0, 1.6, [0.1, 0.2, 0.4, 0.8, 1.6]),
+    ):
+        made: list[Experiment] = []
+        found = choose(
+            [system(0.1, 0.2, 0.4), System("BM25", system().at)], (1, 2), make, reached(best)
+        )
+        assert list(found) == ["s"]
+        assert (found["s"].rate, sorted(found["s"].tried)) == (rate, tried)
+    assert found["s"].at_edge

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 DEFAULT_OUT = Path(".ranklift/reproduce")
-SEEDS = 5
+SEEDS = 10
 
 
 def reproduce(
@@ -46,7 +46,7 @@ def reproduce(
     With a collection: a student that a teacher's scores taught, against BM25 and against one that
     labels alone taught, fold by fold.
 
-    Example: `ranklift reproduce --seeds 5 --out reproduced`
+    Example: `ranklift reproduce --out reproduced`
     """
     from ranklift.cli.reproduce.judged import reproduce_collection
     from ranklift.cli.reproduce.synthetic import reproduce_synthetic

@@ -18,11 +18,12 @@ Corpus: TypeAlias = Literal["documents", "clicks"]
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """So many steps of language modelling: of the documents alone, or of clicks,
+    """So many steps of language modelling at a rate: of the documents alone, or of clicks,
     query -> document."""
 
     corpus: Corpus
     steps: int
+    rate: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,6 @@ class Language:
 
     seed: int
     stages: tuple[Stage, ...]
-    rate: float
 
 
 @dataclass(frozen=True, slots=True)

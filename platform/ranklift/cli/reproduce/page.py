@@ -49,7 +49,7 @@ NOTES = {
         "zero-shot: nothing taught it to rank; the score is the language model's mean "
         "log-likelihood of the document's tokens after the query. text: pre-trained on the "
         "documents alone. CPT: on clicked documents after their queries. SFT: fine-tuned on the "
-        "judged queries; without CPT it takes CPT's steps as well."
+        "judged queries."
     ),
     LOSSES: (
         "point: alpha 1. margin: alpha 0. hybrid: alpha 0.5, fixed before anything was measured. "

@@ -20,7 +20,7 @@ from ranklift.cli.reproduce.systems import (
     loss_systems,
     teacher_systems,
 )
-from ranklift.cli.reproduce.tuning import Tuned, trials, tune
+from ranklift.cli.reproduce.tuning import Tuned, choose
 from ranklift.cli.reproduce.workshop import Workshop
 
 TEACHERS, LOSSES, DEPTHS, SPEED, DISTRIBUTIONS = "abcde"
@@ -101,24 +101,15 @@ def measure(
     workshop: Workshop, title: str, systems: Sequence[System], seeds: Sequence[int], jobs: int
 ) -> Group:
     """Choose the rates of systems on the tuning seeds, and measure them on all others."""
-    tuning = workshop.training.scale.tuning_seeds
-    tried = {seed: [each for system in systems for each in trials(system, seed)] for seed in tuning}
-    count = sum(map(len, tried.values()))
-    total = count + len(seeds) * len(systems)
+    tuned = _rates_of(workshop, f"{title}: rates", systems, jobs)
+    experiments = {
+        (system.name, seed): system.at(seed, tuned[system.name].rate if system.rates else 0.0)
+        for seed in seeds
+        for system in systems
+    }
+    by_seed = {seed: [experiments[system.name, seed] for system in systems] for seed in seeds}
     with bar(title) as progress:
-        make(workshop, tried, jobs, lambda done: progress.update(done, total))
-        tuned = {
-            system.name: tune(system, tuning, _figures(workshop))
-            for system in systems
-            if system.rates
-        }
-        experiments = {
-            (system.name, seed): system.at(seed, tuned[system.name].rate if system.rates else 0.0)
-            for seed in seeds
-            for system in systems
-        }
-        by_seed = {seed: [experiments[system.name, seed] for system in systems] for seed in seeds}
-        make(workshop, by_seed, jobs, lambda done: progress.update(count + done, total))
+        make(workshop, by_seed, jobs, progress.update)
     measured = {key: workshop.measure(experiment) for key, experiment in experiments.items()}
     spread: dict[str, tuple[Distribution, ...]] = {}
     for (name, _), each in measured.items():
@@ -140,13 +131,17 @@ def _teacher_of(workshop: Workshop, jobs: int) -> Callable[[int], Teacher]:
     """Return the teacher of a seed's students, at the rate that does best."""
     scale = workshop.training.scale
     system = System(CPT_SFT, partial(cpt_sft, scale), scale.teacher_rates)
-    with bar("the students' teacher") as progress:
-        tried = {seed: trials(system, seed) for seed in scale.tuning_seeds}
-        total = sum(map(len, tried.values()))
-        make(workshop, tried, jobs, lambda done: progress.update(done, total))
-    tuned = tune(system, scale.tuning_seeds, _figures(workshop))
-    return lambda seed: cpt_sft(scale, seed, tuned.rate)
+    tuned = _rates_of(workshop, "the students' teacher: rates", [system], jobs)
+    return lambda seed: cpt_sft(scale, seed, tuned[CPT_SFT].rate)
 
 
-def _figures(workshop: Workshop) -> Callable[[Experiment], Mapping[str, float]]:
-    return lambda experiment: workshop.measure(experiment).figures
+def _rates_of(
+    workshop: Workshop, title: str, systems: Sequence[System], jobs: int
+) -> dict[str, Tuned]:
+    with bar(title) as progress:
+        return choose(
+            systems,
+            workshop.training.scale.tuning_seeds,
+            lambda by_seed: make(workshop, by_seed, jobs, progress.update),
+            lambda experiment: workshop.measure(experiment).figures,
+        )

@@ -29,6 +29,7 @@ class Scale:
     depths: tuple[int, ...]
     language_steps: int
     language_rate: float
+    continued_rate: float  # of CPT where the model has read the documents before
     clicks: int
     teacher_steps: int
     teacher_rates: tuple[float, ...]
@@ -46,7 +47,7 @@ class Scale:
         Other seeds, rates or depths leave what was made before as it is.
         """
         said = {"depths", "tuning_seeds", "language_rate", "teacher_rates", "student_rates"}
-        said |= {"language_steps", "teacher_steps", "student_steps"}
+        said |= {"continued_rate", "language_steps", "teacher_steps", "student_steps"}
         return {name: value for name, value in asdict(self).items() if name not in said}
 
 
@@ -66,19 +67,21 @@ SMALL = Scale(
     depths=(1, 2, 4),
     language_steps=320,
     language_rate=4e-3,
+    continued_rate=1e-3,
     clicks=64,
     teacher_steps=400,
     teacher_rates=(5e-4, 1e-3, 2e-3),
     student_queries=(Split.UNLABELLED,),
-    student_steps=400,
-    student_rates=(3e-3, 6e-3, 1.2e-2),
+    # At 400 many students have hardly begun: which of them have, chance decides, not their loss.
+    student_steps=1_200,
+    student_rates=(1.5e-3, 3e-3, 6e-3),
     lists=8,
     negatives=3,
     tuning_seeds=(1_000, 1_001),
     rounds=20,
 )
 # The same world and models; students see twice as many queries, half as long again.
-MEDIUM = replace(SMALL, student_queries=(Split.JUDGED, Split.UNLABELLED), student_steps=600)
+MEDIUM = replace(SMALL, student_queries=(Split.JUDGED, Split.UNLABELLED), student_steps=1_800)
 # To see that everything runs: seconds a seed, and figures that mean nothing.
 TINY = Scale(
     world=SyntheticSize(
@@ -95,6 +98,7 @@ TINY = Scale(
     depths=(1, 2),
     language_steps=3,
     language_rate=4e-3,
+    continued_rate=1e-3,
     clicks=8,
     teacher_steps=3,
     teacher_rates=(1e-3,),

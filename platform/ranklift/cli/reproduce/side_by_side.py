@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 
 import torch
 
 from ranklift.cli.reproduce.experiments import Experiment
 from ranklift.cli.reproduce.workshop import Workshop
+from ranklift.rankers.training.loop import Progress
 
 LOOK_EVERY_SECONDS = 1.0
 
@@ -18,24 +19,25 @@ def make(
     workshop: Workshop,
     by_seed: Mapping[int, Sequence[Experiment]],
     jobs: int,
-    progress: Callable[[int], None],
+    progress: Progress,
 ) -> None:
     """Measure what the run's folder does not hold yet, so many seeds at a time.
 
-    `progress` is told how many of all are there.
+    `progress` is told how many are there, of all.
     """
     missing = {
         seed: [each for each in experiments if not workshop.holds(each)]
         for seed, experiments in by_seed.items()
     }
     wanted = [each for experiments in missing.values() for each in experiments]
-    before = sum(map(len, by_seed.values())) - len(wanted)
-    progress(before)
+    total = sum(map(len, by_seed.values()))
+    before = total - len(wanted)
+    progress(before, total)
     jobs = min(jobs, sum(map(bool, missing.values())))
     if jobs < 2:
         for count, each in enumerate(wanted, 1):
             workshop.measure(each)
-            progress(before + count)
+            progress(before + count, total)
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(
@@ -47,7 +49,7 @@ def make(
                 done, pending = wait(pending, LOOK_EVERY_SECONDS, return_when=FIRST_EXCEPTION)
                 for future in done:
                     future.result()
-                progress(before + sum(map(workshop.holds, wanted)))
+                progress(before + sum(map(workshop.holds, wanted)), total)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

@@ -75,7 +75,7 @@ class Training:
             CptOptions(
                 steps=stage.steps,
                 batch=self.scale.clicks,
-                learning_rate=language.rate,
+                learning_rate=stage.rate,
                 max_tokens=MAX_TOKENS,
                 seed=language.seed,
             ),
