@@ -12,7 +12,7 @@ from ranklift.cli.reproduce.experiments import Experiment
 from ranklift.cli.reproduce.workshop import Workshop
 from ranklift.rankers.training.loop import Progress
 
-LOOK_EVERY_SECONDS = 1.0
+LOOK_EVERY_SECONDS = 2.0
 
 
 def make(

@@ -6,12 +6,13 @@ every batch (DDP), or the model is spread over them too (FSDP).
 
 from __future__ import annotations
 
+import gc
 import operator
 import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -140,6 +141,7 @@ def train(
         )
         stack.enter_context(seeded(how.seed))
         stack.enter_context(quiet())
+        stack.enter_context(_frozen())
         trainer = _BatchTrainer(
             model=_Loss(model, checked_loss),
             args=_arguments(folder, len(batches), how, kept=checkpoints is not None),
@@ -156,6 +158,20 @@ def train(
     return Trained(
         loss=sum(tail) / len(tail), steps=len(batches), seconds=time.perf_counter() - started
     )
+
+
+@contextmanager
+def _frozen() -> Iterator[None]:
+    """Keep out of garbage collection what is there already.
+
+    accelerate collects before the first step: half a second for a process that
+    has imported much, which is longer than a small model trains.
+    """
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _arguments(folder: str, steps: int, how: Steps, *, kept: bool) -> TrainingArguments:
