@@ -52,6 +52,7 @@ from ranklift.rankers.training.batches import (
 )
 from ranklift.rankers.training.card import Learnt
 from ranklift.rankers.training.checkpoints import folder_of
+from ranklift.rankers.training.exact_logits import exact_logits
 from ranklift.rankers.training.health import refuse_collapse
 from ranklift.rankers.training.loop import Progress, Trained, no_progress, train
 from ranklift.rankers.training.stage import leave, steps_of
@@ -165,14 +166,15 @@ def distil(
         | {"teacher_mean": mean, "teacher_deviation": deviation, "start": _described(start)},
     )
     kept = folder_of(checkpoints, lineage) if checkpoints else None
-    trained = train(
-        model,
-        [[encoded[i] for i in step] for step in steps],
-        loss_of,
-        steps_of(options),
-        progress=progress,
-        checkpoints=kept,
-    )
+    with exact_logits(model):
+        trained = train(
+            model,
+            [[encoded[i] for i in step] for step in steps],
+            loss_of,
+            steps_of(options),
+            progress=progress,
+            checkpoints=kept,
+        )
     refuse_collapse(model, "encoder", encoded)
     learnt = Learnt(len(encoded), sum(len(each.pairs) for each in encoded))
     manifest = Manifest("encoder", "fp32", options.max_tokens, lineage)
