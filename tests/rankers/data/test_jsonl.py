@@ -89,6 +89,13 @@ def test_a_document_without_a_target_is_named(tmp_path: Path) -> None:
         read_target_lists(path)
 
 
+def test_lists_with_targets_keep_the_same_rules(tmp_path: Path) -> None:
+    row = {"query": "lift", "documents": [{"id": "d", "text": "x", "target": 1}]}
+    path = write(tmp_path / "lists.jsonl", [row, row])
+    with pytest.raises(InvalidRequest, match=r'lists.jsonl:2: query "lift" is there twice'):
+        read_target_lists(path)
+
+
 GOOD = '{"query": "q", "query_id": "1", "documents": [{"id": "d", "text": "x"}]}'
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 from transformers import PreTrainedTokenizerBase
 
 from ranklift.rankers.artefacts import digest_of
 from ranklift.rankers.backbones import Size, new_decoder
 from ranklift.rankers.base import ClickedText, RankingList
-from ranklift.rankers.training.checkpoints import last_checkpoint
+from ranklift.rankers.training.checkpoints import ABANDONED_DAYS, last_checkpoint
 from ranklift.rankers.training.cpt import CptOptions, pretrain
 from ranklift.rankers.training.distil import DistilOptions, FromArtefact, distil
 from ranklift.rankers.training.loop import Progress
@@ -126,3 +129,48 @@ def test_other_work_never_goes_on_from_these_checkpoints(
     assert first_step(judged, options) == 10
     assert len(list(kept.iterdir())) == 3
     assert all('"learning_rate"' in (each / "work.json").read_text() for each in kept.iterdir())
+
+
+def age(folder: Path, days: float) -> None:
+    """Make a piece of work look as if nobody had touched it for so many days."""
+    then = time.time() - days * 24 * 3600
+    for path in (*folder.iterdir(), folder):
+        os.utime(path, (then, then))
+
+
+def test_work_that_nobody_goes_on_with_is_removed_and_named(
+    tmp_path: Path, artefacts: dict[str, Path], judged: list[RankingList]
+) -> None:
+    options = DistilOptions(steps=20, batch=4, max_tokens=32)
+    start, kept = FromArtefact(artefacts["encoder"]), tmp_path / "kept"
+
+    def run(name: str, seed: int, progress: Progress) -> None:
+        changed = dataclasses.replace(options, seed=seed)
+        distil(start, judged, tmp_path / name, changed, checkpoints=kept, progress=progress)
+
+    def interrupted(seed: int) -> Path:
+        before = set(kept.iterdir()) if kept.is_dir() else set()
+        with pytest.raises(Interrupted):
+            run("never", seed, until(10, []))
+        (made,) = set(kept.iterdir()) - before
+        return made
+
+    abandoned, waiting, saved = (interrupted(seed) for seed in range(3))
+    age(abandoned, ABANDONED_DAYS + 1)
+    age(waiting, ABANDONED_DAYS - 1)
+    age(saved, ABANDONED_DAYS + 1)
+    (saved / "checkpoint-11").mkdir()
+    (kept / "of somebody else").mkdir()
+    age(kept / "of somebody else", ABANDONED_DAYS + 1)
+
+    with capture_logs() as logs:
+        run("another", 3, until(0, []))
+    assert {path.name for path in kept.iterdir()} == {waiting.name, saved.name, "of somebody else"}
+    (line,) = logs
+    assert (line["log_level"], line["folders"]) == ("warning", [str(abandoned)])
+
+    # Its own work goes on, however long it waited.
+    age(waiting, 10 * ABANDONED_DAYS)
+    seen: list[int] = []
+    run("late", 1, until(0, seen))
+    assert seen[0] == 10

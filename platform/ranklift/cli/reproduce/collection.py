@@ -27,20 +27,23 @@ import numpy as np
 from ranklift.cli.collections import Ground
 from ranklift.cli.reproduce.collection_students import (
     CollectionScale,
-    go_on,
+    Pace,
     learn_labels,
-    warm_start,
+    learn_scores,
+    parted,
 )
 from ranklift.cli.reproduce.fusion import Scores, fit_fusion, fusion_of
 from ranklift.cli.reproduce.pseudo_lists import pseudo_lists
 from ranklift.cli.reproduce.results import Result, figures_of
 from ranklift.rankers.artefacts import digest_of, load_ranker
+from ranklift.rankers.backbones import alternate, depth_of
 from ranklift.rankers.base import Ranker, RankingList, score_texts
 from ranklift.rankers.bi_encoder import BiEncoder, load_bi_encoder
 from ranklift.rankers.bm25 import BM25, build_bm25, load_bm25
 from ranklift.rankers.data.splits import Fold, folds
 from ranklift.rankers.evaluation import Evaluation, evaluate_scores
 from ranklift.rankers.scores import score_lists
+from ranklift.rankers.training.distil import FromArtefact, FromPretrained, Start
 
 WORDS, COSINE, TEACHER = "BM25", "cosine", "teacher: cosine and BM25"
 LABELS = "student, labels alone"
@@ -147,8 +150,9 @@ class CollectionRun:
             cosines, words = self._halves(lists)
             targets = fusion_of(cosines, words).scores(cosines, words)
             scored = _with_targets(lists, targets)
-            teacher = digest_of(self.teacher)
-            warm_start(self.pretrained, layers, scored, folder, self.scale, self.seed, teacher)
+            kept = alternate(layers, of=depth_of(self.pretrained))
+            start = FromPretrained(self.pretrained, kept)
+            self._learn(start, scored, folder, self.scale.warm_up)
         return folder
 
     def student(self, layers: int, fold: int) -> Path:
@@ -157,8 +161,9 @@ class CollectionRun:
         if not folder.exists():
             lists = self.train_lists(fold)
             scored = _with_targets(lists, self._fused(fold, lists))
-            start = self.warm(layers)
-            go_on(start, scored, folder, self.scale, self.seed, digest_of(self.teacher))
+            rng = np.random.default_rng(self.seed)
+            parts = [part for each in scored for part in parted(each, self.scale.portion, rng)]
+            self._learn(FromArtefact(self.warm(layers)), parts, folder, self.scale.going_on)
         return folder
 
     def labelled(self, fold: int) -> Path:
@@ -167,6 +172,10 @@ class CollectionRun:
         if not folder.exists():
             learn_labels(self.pretrained, self.train_lists(fold), folder, self.scale, self.seed)
         return folder
+
+    def _learn(self, start: Start, lists: Sequence[RankingList], folder: Path, pace: Pace) -> None:
+        teacher = digest_of(self.teacher)
+        learn_scores(start, lists, folder, self.scale, pace, self.seed, teacher)
 
     def _scored(self, fold: int) -> dict[str, Scores]:
         """Return every system's scores of the fold's test lists, kept or made."""

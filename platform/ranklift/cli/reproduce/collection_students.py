@@ -9,10 +9,22 @@ from pathlib import Path
 import numpy as np
 
 from ranklift.cli.demo.school import portions
-from ranklift.rankers.backbones import alternate, depth_of
 from ranklift.rankers.base import RankingList
-from ranklift.rankers.training.distil import DistilOptions, FromArtefact, FromPretrained, distil
+from ranklift.rankers.training.distil import DistilOptions, Start, distil
 from ranklift.rankers.training.sft import SftOptions, finetune
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How many lists are learnt from at each step, how fast, and how often each of them."""
+
+    lists: int
+    rate: float
+    epochs: int = 1
+
+    def steps(self, count: int) -> int:
+        """Return how many steps `count` lists take, 1 or more."""
+        return max(1, self.epochs * count // self.lists)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,63 +56,41 @@ class CollectionScale:
     layers: tuple[int, ...] = (6,)
     bf16: bool = True
 
+    @property
+    def warm_up(self) -> Pace:
+        return Pace(self.made_up_lists, self.warm_rate)
 
-def warm_start(
-    pretrained: Path,
-    layers: int,
+    @property
+    def going_on(self) -> Pace:
+        return Pace(self.judged_lists, self.rate, self.epochs)
+
+    @property
+    def labelling(self) -> Pace:
+        return Pace(self.judged_lists, self.label_rate, self.label_epochs)
+
+
+def learn_scores(
+    start: Start,
     lists: Sequence[RankingList],
     folder: Path,
     scale: CollectionScale,
+    pace: Pace,
     seed: int,
     teacher: str,
 ) -> None:
-    """Distil a student of `layers` of the pretrained encoder's layers from made-up queries.
-
-    The lists' targets are the scores of the teacher with the digest `teacher`.
+    """Distil a student from lists whose targets are the scores of the teacher of that digest.
 
     Raises:
         InvalidRequest, TrainingFailed: as `distil`.
     """
     distil(
-        FromPretrained(pretrained, alternate(layers, of=depth_of(pretrained))),
+        start,
         lists,
         folder,
         DistilOptions(
-            steps=max(1, len(lists) // scale.made_up_lists),
-            batch=scale.made_up_lists,
-            learning_rate=scale.warm_rate,
-            max_tokens=scale.max_tokens,
-            seed=seed,
-            bf16=scale.bf16,
-        ),
-        teacher=teacher,
-        checkpoints=folder.parent.parent / "training",
-    )
-
-
-def go_on(
-    start: Path,
-    lists: Sequence[RankingList],
-    folder: Path,
-    scale: CollectionScale,
-    seed: int,
-    teacher: str,
-) -> None:
-    """Distil the student in `start` further, from real queries with the teacher's scores.
-
-    Raises:
-        InvalidRequest, TrainingFailed: as `distil`.
-    """
-    rng = np.random.default_rng(seed)
-    parts = [part for each in lists for part in parted(each, scale.portion, rng)]
-    distil(
-        FromArtefact(start),
-        parts,
-        folder,
-        DistilOptions(
-            steps=max(1, scale.epochs * len(parts) // scale.judged_lists),
-            batch=scale.judged_lists,
-            learning_rate=scale.rate,
+            steps=pace.steps(len(lists)),
+            batch=pace.lists,
+            learning_rate=pace.rate,
             max_tokens=scale.max_tokens,
             seed=seed,
             bf16=scale.bf16,
@@ -128,14 +118,15 @@ def learn_labels(
         if len(set(each.targets)) > 1
         for part in portions(each, scale.negatives)
     ]
+    pace = scale.labelling
     finetune(
         pretrained,
         parts,
         folder,
         SftOptions(
-            steps=max(1, scale.label_epochs * len(parts) // scale.judged_lists),
-            batch=scale.judged_lists,
-            learning_rate=scale.label_rate,
+            steps=pace.steps(len(parts)),
+            batch=pace.lists,
+            learning_rate=pace.rate,
             max_tokens=scale.max_tokens,
             seed=seed,
             bf16=scale.bf16,

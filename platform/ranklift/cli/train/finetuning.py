@@ -80,7 +80,6 @@ def sft(
     from ranklift.cli.train.negatives import lists_with_negatives
     from ranklift.cli.train.sources import source_of
     from ranklift.cli.versions import new_version, register
-    from ranklift.rankers.artefacts import read_manifest
     from ranklift.rankers.data.negatives import Mix
     from ranklift.rankers.training.processes import is_writer
     from ranklift.rankers.training.sft import SftOptions, finetune
@@ -90,12 +89,11 @@ def sft(
     with installation(home) as (settings, registry):
         source = source_of(registry, settings.home, "start", start)
         lists = lists_with_negatives(lesson, mix, hard_by, registry, settings.home, seed)
-        longest = max_tokens or (read_manifest(source.folder).max_tokens if source.kind else 256)
         options = SftOptions(
             steps=steps,
             batch=batch,
             learning_rate=learning_rate,
-            max_tokens=longest,
+            max_tokens=max_tokens or source.max_tokens or 256,
             loss=loss,
             tau=tau,
             head=head,

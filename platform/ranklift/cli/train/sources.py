@@ -32,6 +32,11 @@ class Source:
     def parents(self) -> tuple[ModelRef, ...]:
         return (self.ref,) if self.ref else ()
 
+    @property
+    def max_tokens(self) -> int:
+        """The longest input of an artefact of ours in tokens; 0 where none is known."""
+        return read_manifest(self.folder).max_tokens if self.kind else 0
+
 
 def source_of(registry: Registry, home: Path, field: str, text: str) -> Source:
     """Return the model that `text`, given as `field`, names.

@@ -12,16 +12,21 @@ from ranklift.rankers.backbones import TINY_ENCODER, alternate, depth_of, first
 from ranklift.rankers.training.distil import FromArtefact, FromPretrained, FromScratch, Start
 from ranklift.store.registry import Registry
 from ranklift.store.values import ModelRef
+from ranklift.v1.errors import InvalidRequest
 
 SCRATCH = "scratch"
 
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """How a student starts, and the versions that it goes on from."""
+    """How a student starts, and the versions that it goes on from.
+
+    `max_tokens` is the longest input of what it goes on from, 0 where that says none.
+    """
 
     start: Start
     parents: tuple[ModelRef, ...] = ()
+    max_tokens: int = 0
 
 
 def start_of(
@@ -37,9 +42,15 @@ def start_of(
     From scratch it takes the vocabulary of the first teacher.
 
     Raises:
-        NotFound, NotReady, InvalidRequest: as `source_of`.
+        NotFound, NotReady, InvalidRequest: as `source_of`; from scratch without a teacher.
     """
     if start == SCRATCH:
+        if not teachers:
+            raise InvalidRequest.of(
+                "start",
+                "scratch takes its vocabulary from a teacher, and targets have none; give "
+                "--start minilm, a folder or model@version",
+            )
         ref, _ = weighted_ref(teachers[0])
         return Begin(
             FromScratch(TINY_ENCODER, source_of(registry, home, "teacher", str(ref)).folder)
@@ -48,6 +59,6 @@ def start_of(
     if layers:
         deep = depth_of(source.folder)
         kept = first(layers) if first_layers else alternate(layers, of=deep)
-        return Begin(FromPretrained(source.folder, kept), source.parents)
+        return Begin(FromPretrained(source.folder, kept), source.parents, source.max_tokens)
     whole: Start = FromArtefact(source.folder) if source.kind else FromPretrained(source.folder)
-    return Begin(whole, source.parents)
+    return Begin(whole, source.parents, source.max_tokens)

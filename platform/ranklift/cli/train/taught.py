@@ -1,15 +1,18 @@
-"""Lists with the scores of one teacher, or of several together."""
+"""Lists with the scores of one teacher, of several together, or those that a file brings."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from ranklift.cli.lessons import Lesson
 from ranklift.cli.train.options import ref_of
 from ranklift.rankers.artefacts import load_ranker, read_manifest
 from ranklift.rankers.base import RankingList
+from ranklift.rankers.data.jsonl import read_judged_lists, read_target_lists
+from ranklift.rankers.data.splits import normalised
 from ranklift.rankers.scores import Member, score_ensemble, score_lists
 from ranklift.rankers.training.loop import Progress
 from ranklift.store.registry import Registry
@@ -24,17 +27,19 @@ MAX_TOKENS = 256
 class Taught:
     """Lists with teachers' scores, and who they are: folders by name, and the digest of them all.
 
-    `max_tokens` is the most that one of them reads. `computed` and `found` count scores, `damaged`
-    names files of scores that could not be read and were set aside.
+    `grades` are the judgments of the lists' documents, 0 where nobody judged. `max_tokens` is the
+    most that a teacher reads. `computed` and `found` count scores, `damaged` names files of scores
+    that could not be read and were set aside. Scores that a file brought have no teachers here.
     """
 
     lists: tuple[RankingList, ...]
-    refs: tuple[ModelRef, ...]
-    folders: Mapping[str, Path]
-    digest: str
-    max_tokens: int
-    computed: int
-    found: int
+    grades: tuple[tuple[float, ...], ...]
+    refs: tuple[ModelRef, ...] = ()
+    folders: Mapping[str, Path] = field(default_factory=dict)
+    digest: str = ""
+    max_tokens: int = 0
+    computed: int = 0
+    found: int = 0
     damaged: tuple[str, ...] = ()
 
     @property
@@ -75,6 +80,7 @@ def taught_by(
         damaged = several.damaged
     return Taught(
         lists=scored,
+        grades=tuple(each.targets for each in lists),
         refs=tuple(version.ref for version in versions),
         folders={
             str(version.ref): folder for version, folder in zip(versions, folders, strict=True)
@@ -85,6 +91,24 @@ def taught_by(
         found=found,
         damaged=damaged,
     )
+
+
+def taught_in(file: Path, lesson: Lesson) -> Taught:
+    """Return the lists of a file with the targets that it brings, but for the lesson's test part.
+
+    Raises:
+        NotFound: there is no such file.
+        InvalidRequest: a line is wrong, or a document has no target.
+    """
+    tested = {normalised(lesson.judged.queries[query_id]) for query_id in lesson.test}
+    learnt = [
+        (each, graded.targets)
+        for each, graded in zip(
+            read_target_lists(file), read_judged_lists(file).lists(), strict=True
+        )
+        if normalised(each.query) not in tested
+    ]
+    return Taught(tuple(each for each, _ in learnt), tuple(grades for _, grades in learnt))
 
 
 def weighted_ref(text: str) -> tuple[ModelRef, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -26,14 +27,13 @@ if TYPE_CHECKING:
 
 SCRATCH = "scratch"
 
-Teachers = Annotated[
-    list[str],
-    typer.Option("--teacher", help="model@version; repeated, or with a weight: model@version=2."),
-]
+TEACHER = typer.Option(
+    "--teacher", help="model@version; repeated, or with a weight: model@version=2."
+)
 
 
 def score(
-    teacher: Teachers,
+    teacher: Annotated[list[str], TEACHER],
     data: Data,
     fold: Fold = "",
     depth: Depth = 50,
@@ -61,8 +61,15 @@ def score(
 
 
 def distil(
-    teacher: Teachers,
-    data: Data,
+    teacher: Annotated[list[str] | None, TEACHER] = None,
+    targets: Annotated[
+        Path | None,
+        typer.Option(
+            help="Lists (JSONL) that bring a teacher's scores, in place of --teacher. Judged on "
+            "what --fold keeps of --data, or of themselves."
+        ),
+    ] = None,
+    data: Data = "",
     name: Annotated[str, typer.Option(help="The student's name.")] = "student",
     start: Annotated[
         str,
@@ -103,30 +110,42 @@ def distil(
     file: TrainingFile = None,
     home: Home = None,
 ) -> None:
-    """Distil an encoder from a teacher's scores, or several teachers' together.
+    """Distil an encoder from a teacher's scores, several teachers' together, or a file's.
 
     Without --gamma no judgment is read. Interrupted, the same command goes on where it was.
     """
     from ranklift.cli.lessons import choice_of, lesson_of
     from ranklift.cli.train.judging import judged_on, noted
     from ranklift.cli.train.starts import start_of
-    from ranklift.cli.train.taught import taught_by
+    from ranklift.cli.train.taught import MAX_TOKENS, taught_by, taught_in
     from ranklift.cli.versions import new_version, register
     from ranklift.rankers.training.distil import DistilOptions
     from ranklift.rankers.training.distil import distil as distilled
     from ranklift.rankers.training.processes import is_writer
+    from ranklift.v1.errors import InvalidRequest
 
-    lesson = lesson_of(data, choice_of(format_name, split, qrels, run, depth), fold, home)
-    lists = lesson.training_lists()
+    teachers = teacher or []
+    if bool(teachers) == bool(targets):
+        raise InvalidRequest.of(
+            "teacher", "give either --teacher, or --targets with lists that bring their scores"
+        )
+    if not data and not targets:
+        raise InvalidRequest.of("data", "is missing; give the lists that the teacher is to score")
+    choice = choice_of(format_name if data else "jsonl", split, qrels, run, depth)
+    lesson = lesson_of(data or str(targets), choice, fold, home)
     with installation(home) as (settings, registry):
-        begin = start_of(registry, settings.home, start, layers, first_layers, teacher)
-        with bar("teacher scores") as progress:
-            taught = taught_by(registry, teacher, lists, settings.home / "cache", progress.update)
+        begin = start_of(registry, settings.home, start, layers, first_layers, teachers)
+        if targets:
+            taught = taught_in(targets, lesson)
+        else:
+            lists, cache = lesson.training_lists(), settings.home / "cache"
+            with bar("teacher scores") as progress:
+                taught = taught_by(registry, teachers, lists, cache, progress.update)
         options = DistilOptions(
             steps=steps,
             batch=batch,
             learning_rate=learning_rate,
-            max_tokens=max_tokens or taught.max_tokens,
+            max_tokens=max_tokens or taught.max_tokens or begin.max_tokens or MAX_TOKENS,
             loss=loss,
             alpha=alpha,
             temperature=temperature,
@@ -143,7 +162,7 @@ def distil(
                 folder,
                 options,
                 teacher=taught.digest,
-                grades=[each.targets for each in lists] if gamma else None,
+                grades=taught.grades if gamma else None,
                 progress=progress.update,
                 checkpoints=settings.home / "training",
             )
@@ -153,10 +172,13 @@ def distil(
             parents = (*taught.refs, *begin.parents)
             made(register(registry, ref, folder, parents=parents, metrics=figures))
             _told(taught)
-            noted(judged, teacher=str(taught.refs[0]), student=str(ref))
+            noted(judged, teacher=str(taught.refs[0]) if taught.refs else "", student=str(ref))
 
 
 def _told(taught: Taught) -> None:
+    if not taught.refs:
+        out.print(f"{len(taught.lists)} lists with scores that their file brought")
+        return
     for name in taught.damaged:
         notes.print(f"warning: {name} was damaged and set aside; its scores were computed again")
     out.print(

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,61 +35,30 @@ def read_judged_lists(path: Path) -> Judged:
     """
     queries: dict[str, str] = {}
     documents: dict[str, Text] = {}
-    first_lines: dict[str, int] = {}
     grades: dict[str, dict[str, int]] = {}
     candidates: dict[str, tuple[str, ...]] = {}
-    with checked(path) as lines:
-        for number, line in lines:
-            try:
-                each = _parse(line)
-                if each.query_id in queries:
-                    raise ValueError(f'query "{each.query_id}" is there twice; join the lists')
-                for document in each.documents:
-                    if documents.get(document.id, document) != document:
-                        raise ValueError(
-                            f'document "{document.id}" has another text than in line '
-                            f"{first_lines[document.id]}; one id is one document"
-                        )
-            except ValueError as error:
-                lines.wrong(number, str(error))
-                continue
-            queries[each.query_id] = each.query
-            candidates[each.query_id] = tuple(document.id for document in each.documents)
-            if each.grades:
-                grades[each.query_id] = each.grades
-            for document in each.documents:
-                documents[document.id] = document
-                first_lines.setdefault(document.id, number)
+    for each in _read(path):
+        queries[each.query_id] = each.query
+        documents |= {document.id: document for document in each.documents}
+        candidates[each.query_id] = tuple(document.id for document in each.documents)
+        if each.grades:
+            grades[each.query_id] = each.grades
     return Judged(queries, documents, grades, candidates)
 
 
 def read_target_lists(path: Path) -> list[RankingList]:
     """Return the lists of a file with their targets, which every document must have.
 
+    They are the lists that `read_judged_lists` finds there, in the same order.
+
     Raises:
         NotFound: there is no such file.
-        InvalidRequest: a line is malformed, or a document in it has no target.
+        InvalidRequest: as `read_judged_lists`, or a document has no target.
     """
-    found: list[RankingList] = []
-    with checked(path) as lines:
-        for number, line in lines:
-            try:
-                each = _parse(line)
-                missing = [d.id for d in each.documents if d.id not in each.targets]
-                if missing:
-                    raise ValueError(
-                        f'{len(missing)} documents have no "target", "{missing[0]}" first; '
-                        "score them, or learn from grades"
-                    )
-            except ValueError as error:
-                lines.wrong(number, str(error))
-                continue
-            found.append(
-                RankingList(
-                    each.query, each.documents, tuple(each.targets[d.id] for d in each.documents)
-                )
-            )
-    return found
+    return [
+        RankingList(each.query, each.documents, tuple(each.targets[d.id] for d in each.documents))
+        for each in _read(path, all_targets=True)
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +68,37 @@ class _List:
     documents: tuple[Text, ...]
     grades: dict[str, int]
     targets: dict[str, float]
+
+
+def _read(path: Path, *, all_targets: bool = False) -> Iterator[_List]:
+    queries: set[str] = set()
+    documents: dict[str, tuple[Text, int]] = {}
+    with checked(path) as lines:
+        for number, line in lines:
+            try:
+                each = _parse(line)
+                if each.query_id in queries:
+                    raise ValueError(f'query "{each.query_id}" is there twice; join the lists')
+                for document in each.documents:
+                    known, first = documents.get(document.id, (document, number))
+                    if known != document:
+                        raise ValueError(
+                            f'document "{document.id}" has another text than in line {first}; '
+                            "one id is one document"
+                        )
+                missing = [d.id for d in each.documents if d.id not in each.targets]
+                if all_targets and missing:
+                    raise ValueError(
+                        f'{len(missing)} documents have no "target", "{missing[0]}" first; '
+                        "score them, or learn from grades"
+                    )
+            except ValueError as error:
+                lines.wrong(number, str(error))
+                continue
+            queries.add(each.query_id)
+            for document in each.documents:
+                documents.setdefault(document.id, (document, number))
+            yield each
 
 
 def _parse(line: str) -> _List:

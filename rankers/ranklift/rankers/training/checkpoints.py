@@ -11,15 +11,22 @@ import hashlib
 import json
 import re
 import shutil
+import time
 from pathlib import Path
+
+import structlog
 
 from ranklift.rankers.artefacts import Lineage
 from ranklift.rankers.training.processes import is_writer, world_size
+
+log = structlog.get_logger(__name__)
 
 WORK, STATE, LOSSES = "work.json", "trainer_state.json", "losses.json"
 CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 # A kill loses at most so large a part of the steps.
 LOST_SHARE = 0.05
+# Longer than people are away. Work that runs writes far more often.
+ABANDONED_DAYS = 30
 
 
 def steps_between(steps: int) -> int:
@@ -56,6 +63,23 @@ def remove_checkpoints(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+def remove_abandoned(root: Path) -> None:
+    """Remove the folders below `root` of work that nobody went on with for `ABANDONED_DAYS`.
+
+    Each holds a model and its optimiser's state, twice. What is removed is logged.
+    """
+    latest = time.time() - ABANDONED_DAYS * 24 * 3600
+    old = sorted(work.parent for work in root.glob(f"*/{WORK}") if _touched(work) < latest)
+    for folder in old:
+        remove_checkpoints(folder)
+    if old:
+        log.warning(
+            "checkpoints of interrupted work removed",
+            reason=f"nobody went on with it for {ABANDONED_DAYS} days",
+            folders=[str(folder) for folder in old],
+        )
+
+
 def keep_losses(folder: Path, step: int, losses: list[float]) -> None:
     """Keep the losses so far beside the checkpoint of a step."""
     (folder / f"checkpoint-{step}" / LOSSES).write_text(json.dumps(losses), "utf-8")
@@ -65,6 +89,14 @@ def kept_losses(checkpoint: Path) -> list[float]:
     """Return the losses of all steps before a checkpoint."""
     losses: list[float] = json.loads((checkpoint / LOSSES).read_text("utf-8"))
     return losses
+
+
+def _touched(work: Path) -> float:
+    """Return when work was last begun, gone on with, or saved, in seconds since the epoch."""
+    try:
+        return max(work.stat().st_mtime, work.parent.stat().st_mtime)
+    except FileNotFoundError:  # another process is done with it
+        return time.time()
 
 
 def _is_whole(path: Path) -> bool:

@@ -52,6 +52,7 @@ from ranklift.rankers.training.batches import (
 )
 from ranklift.rankers.training.card import Learnt
 from ranklift.rankers.training.checkpoints import folder_of
+from ranklift.rankers.training.exact_logits import exact_logits
 from ranklift.rankers.training.first_token import first_token_only
 from ranklift.rankers.training.health import refuse_collapse
 from ranklift.rankers.training.loop import Progress, Trained, no_progress, train
@@ -166,7 +167,7 @@ def distil(
         | {"teacher_mean": mean, "teacher_deviation": deviation, "start": _described(start)},
     )
     kept = folder_of(checkpoints, lineage) if checkpoints else None
-    with first_token_only(model):
+    with exact_logits(model), first_token_only(model):
         trained = train(
             model,
             [[encoded[i] for i in step] for step in steps],

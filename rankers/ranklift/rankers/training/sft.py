@@ -38,6 +38,7 @@ from ranklift.rankers.training.batches import (
 )
 from ranklift.rankers.training.card import Learnt
 from ranklift.rankers.training.checkpoints import folder_of
+from ranklift.rankers.training.exact_logits import exact_logits
 from ranklift.rankers.training.first_token import first_token_only
 from ranklift.rankers.training.health import refuse_collapse
 from ranklift.rankers.training.loop import Progress, Trained, no_progress, train
@@ -124,6 +125,7 @@ def finetune(
     lineage = Lineage("sft", (digest_of(start),), lists_digest(lists), asdict(options))
     kept = folder_of(checkpoints, lineage) if checkpoints else None
     with (
+        exact_logits(model),
         adapters(model, options.lora_rank, seed=options.seed, heads=HEADS),
         first_token_only(model),
     ):

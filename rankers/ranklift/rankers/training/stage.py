@@ -10,7 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from ranklift.rankers.artefacts import Manifest, new_artefact
 from ranklift.rankers.saving import save
 from ranklift.rankers.training.card import Learnt, write_card
-from ranklift.rankers.training.checkpoints import remove_checkpoints
+from ranklift.rankers.training.checkpoints import remove_abandoned, remove_checkpoints
 from ranklift.rankers.training.loop import Steps, Trained
 from ranklift.rankers.training.processes import is_writer
 
@@ -48,7 +48,10 @@ def leave(
     trained: Trained,
     checkpoints: Path | None,
 ) -> None:
-    """Write the version into `folder`, whole, and remove the checkpoints that led to it."""
+    """Write the version into `folder`, whole, and remove the checkpoints that led to it.
+
+    Not until then are those of abandoned work removed: this one may have been waiting as long.
+    """
     if not is_writer():
         return
     with new_artefact(folder, manifest) as temporary:
@@ -56,3 +59,4 @@ def leave(
         write_card(temporary, manifest, learnt, trained)
     if checkpoints:
         remove_checkpoints(checkpoints)
+        remove_abandoned(checkpoints.parent)
