@@ -231,6 +231,42 @@ def test_grades_join_the_loss_when_gamma_asks_for_them(tmp_path: Path, family: F
     assert weights[0] != weights[1] == weights[2]
 
 
+def test_interrupted_work_on_grades_is_not_gone_on_with_on_others(
+    tmp_path: Path, family: Family
+) -> None:
+    lists = family.scored[:24]
+    start = FromScratch(STUDENT, family.teacher)
+    options = dataclasses.replace(BRIEF, gamma=1.0)
+    upwards = [tuple(range(len(each.documents))) for each in lists]
+    downwards = [tuple(reversed(of)) for of in upwards]
+
+    def give_up(done: int, total: int) -> None:
+        if done == total - 1:
+            raise KeyboardInterrupt
+
+    kept = tmp_path / "training"
+    with pytest.raises(KeyboardInterrupt):
+        distil(
+            start,
+            lists,
+            tmp_path / "given up",
+            options,
+            grades=upwards,
+            progress=give_up,
+            checkpoints=kept,
+        )
+    assert len(list(kept.iterdir())) == 1
+    distil(start, lists, tmp_path / "after", options, grades=downwards, checkpoints=kept)
+    distil(start, lists, tmp_path / "alone", options, grades=downwards)
+    after, alone = (
+        (tmp_path / name / "model.safetensors").read_bytes() for name in ("after", "alone")
+    )
+    assert after == alone
+    said = [read_manifest(tmp_path / name).lineage for name in ("after", "alone")]
+    assert said[0] == said[1]
+    assert str(said[0].options["grades"]).startswith("sha256:")
+
+
 def test_a_loss_that_is_not_finite_stops_the_training(
     tmp_path: Path, family: Family, judged: list[RankingList]
 ) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from tests.rankers.families import FAMILIES, model_of, tokenizer_of
 
 from ranklift.rankers.backbones import load_scorer
 from ranklift.rankers.base import RankingList
@@ -38,6 +40,23 @@ def test_weights_change_by_a_matrix_of_low_rank_and_the_rest_stays(
             assert torch.equal(weight, before[name])
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_new_head_learns_whole_and_layers_of_the_body_by_adapters_alone(family: str) -> None:
+    model: Any = model_of(family, tokenizer_of(family))
+    body, pooler = f"{model.base_model_prefix}.", f"{model.base_model_prefix}.pooler."
+    with adapters(model, 2, seed=1, head=True):
+        learning = {name for name, weight in model.named_parameters() if weight.requires_grad}
+        rest = {name for name, _ in model.named_parameters()} - learning
+        assert {n for n in learning | rest if not n.startswith(body)} <= learning
+        assert {n for n in learning | rest if n.startswith(pooler)} <= learning
+        adapted = {n for n in learning if n.startswith(body) and not n.startswith(pooler)}
+        assert adapted
+        assert all(".lora_" in n for n in adapted)
+    with adapters(model, 2, seed=1, head=False):
+        learning = {name for name, weight in model.named_parameters() if weight.requires_grad}
+        assert all(".lora_" in n and n.startswith(body) for n in learning)
+
+
 def test_the_merged_model_scores_as_the_adapted_one(
     artefacts: dict[str, Path], judged: list[RankingList]
 ) -> None:
@@ -47,7 +66,7 @@ def test_the_merged_model_scores_as_the_adapted_one(
     batch = collate_lists(encode_lists(encoder, judged[:3]))
     with torch.no_grad():
         untouched = list_scores(model, "decoder", batch)
-        with adapters(model, 4, seed=1, heads=("score",)):
+        with adapters(model, 4, seed=1, head=True):
             generator = torch.Generator().manual_seed(0)
             for name, weight in model.named_parameters():
                 if "lora_B" in name:

@@ -21,12 +21,12 @@ SCALE = 2
 
 
 @contextmanager
-def adapters(
-    model: PreTrainedModel, rank: int, *, seed: int, heads: tuple[str, ...] = ()
-) -> Iterator[None]:
-    """Train low-rank adapters of `model` and its `heads` while the block runs; rank 0 trains all.
+def adapters(model: PreTrainedModel, rank: int, *, seed: int, head: bool) -> Iterator[None]:
+    """Train low-rank adapters of `model` while the block runs; rank 0 trains all.
 
-    Afterwards the adapters are merged into the weights, and nothing of them is left.
+    With `head`, what stands between its body and its scores is new and learns whole; without,
+    it does not learn. Afterwards the adapters are merged into the weights, and nothing of them
+    is left.
 
     Raises:
         NotReady: peft is not installed.
@@ -41,24 +41,34 @@ def adapters(
             "lora_rank", 'low-rank adapters need peft; run: pip install "ranklift[lora]"'
         ) from error
     trainable = [(weight, weight.requires_grad) for weight in model.parameters()]
+    above = _above_body(model)
     targets = [
         name
         for name, module in model.named_modules()
-        if isinstance(module, nn.Linear) and name.rpartition(".")[2] not in (*heads, "lm_head")
+        if isinstance(module, nn.Linear) and not f"{name}.".startswith(above)
     ]
     with seeded(seed):
         inject_adapter_in_model(
             LoraConfig(r=rank, lora_alpha=SCALE * rank, target_modules=targets), model
         )
     for name, weight in model.named_parameters():
-        if name.rpartition(".")[0].rpartition(".")[2] in heads:
+        if head and name.startswith(above):
             weight.requires_grad = True
     try:
         yield
     finally:
         _merge(model)
+        del model.peft_config
         for weight, before in trainable:
             weight.requires_grad = before
+
+
+def _above_body(model: PreTrainedModel) -> tuple[str, ...]:
+    """Return what the names of the parts begin with that a model has beside its body's layers."""
+    body = model.base_model_prefix
+    outside = [name for name, _ in model.named_children() if name != body]
+    # BERT keeps the first layer of its head in the body.
+    return tuple(f"{name}." for name in (*outside, f"{body}.pooler"))
 
 
 def _merge(model: nn.Module) -> None:

@@ -83,7 +83,7 @@ def pretrain(
     kept = folder_of(checkpoints, lineage) if checkpoints else None
     batch = min(options.batch, len(pairs))
     steps = shuffled(len(pairs), batch, options.steps, seed=options.seed)
-    with adapters(model, options.lora_rank, seed=options.seed):
+    with adapters(model, options.lora_rank, seed=options.seed, head=False):
         trained = train(
             model,
             [[pairs[i] for i in step] for step in steps],

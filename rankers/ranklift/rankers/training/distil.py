@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -159,12 +159,20 @@ def distil(
             value = value + options.gamma * margin_ranking(scores, graded, mask)
         return value
 
+    learnt_as = {
+        "teacher_mean": mean,
+        "teacher_deviation": deviation,
+        "start": _described(start),
+    }
+    if options.gamma and grades:
+        learnt_as["grades"] = lists_digest(
+            [replace(one, targets=tuple(of)) for one, of in zip(lists, grades, strict=True)]
+        )
     lineage = Lineage(
         "distil",
         tuple(digest for digest in (teacher, parent) if digest),
         lists_digest(lists),
-        asdict(options)
-        | {"teacher_mean": mean, "teacher_deviation": deviation, "start": _described(start)},
+        asdict(options) | learnt_as,
     )
     kept = folder_of(checkpoints, lineage) if checkpoints else None
     with exact_logits(model), first_token_only(model):

@@ -45,9 +45,6 @@ from ranklift.rankers.training.loop import Progress, Trained, no_progress, train
 from ranklift.rankers.training.stage import leave, steps_of
 from ranklift.v1.errors import InvalidRequest
 
-# What scores, as the models call it: it is new, and is trained whole beside adapters.
-HEADS = ("score", "classifier", "pre_classifier", "pooler", "head")
-
 
 @dataclass(frozen=True, slots=True)
 class SftOptions:
@@ -126,7 +123,7 @@ def finetune(
     kept = folder_of(checkpoints, lineage) if checkpoints else None
     with (
         exact_logits(model),
-        adapters(model, options.lora_rank, seed=options.seed, heads=HEADS),
+        adapters(model, options.lora_rank, seed=options.seed, head=True),
         first_token_only(model),
     ):
         trained = train(
