@@ -28,7 +28,7 @@ from ranklift.rankers.training.distil import DistilOptions, FromPretrained, dist
 
 ROOT = Path(__file__).parents[2]
 CRANFIELD = ROOT.parent / "shared" / "data" / "cranfield"
-STEPS, ROUNDS = 10, 2
+STEPS, ROUNDS = 10, 3
 OPTIONS = DistilOptions(
     steps=STEPS, batch=16, learning_rate=1e-5, max_tokens=256, loss="margin_mse"
 )
@@ -187,5 +187,6 @@ def _lengths(lists: list[RankingList]) -> str:
     padding = 1 - tokens.sum() / (batches.max(1) * batches.shape[1]).sum()
     return (
         f"Of the tokens of batches as they come {padding:.0%} are padding. Here documents of "
-        "like length are computed together, whichever list they are of."
+        "like length are computed together, whichever list they are of, and the last of six layers "
+        "is computed for the first token alone, which saves another seventh of the products."
     )
