@@ -18,6 +18,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from ranklift.rankers.artefacts import Lineage, Manifest, new_artefact
 from ranklift.rankers.backbones import Size, new_decoder, new_encoder
 from ranklift.rankers.base import ClickedText, RankingList, Text
+from ranklift.rankers.bi_encoder import import_bi_encoder
 from ranklift.rankers.bm25 import build_bm25
 from ranklift.rankers.saving import save
 from ranklift.rankers.tokenizers import train_tokenizer
@@ -108,7 +109,8 @@ def artefacts(
             if weight.dim() > 1:
                 weight.mul_(8)
     write(encoder, tokenizer, "encoder", home / "encoder")
-    return {kind: home / kind for kind in ("bm25", "causal_lm", "decoder", "encoder")}
+    import_bi_encoder(home / "encoder", home / "bi_encoder", MAX_TOKENS)
+    return {kind: home / kind for kind in ("bm25", "bi_encoder", "causal_lm", "decoder", "encoder")}
 
 
 @pytest.fixture

@@ -174,7 +174,7 @@ def test_what_is_no_ranker_is_refused(tmp_path: Path, artefacts: dict[str, Path]
     with new_artefact(tmp_path / "one", Manifest("forest", "fp32", 0, Lineage("import"))):
         pass
     with pytest.raises(
-        InvalidRequest, match='kind "forest", must be bm25, encoder, decoder or cascade'
+        InvalidRequest, match='kind "forest", must be bm25, encoder, decoder, bi_encoder or cascade'
     ):
         load_ranker(tmp_path / "one")
 

@@ -1,12 +1,22 @@
 """The cosine of embeddings, against sentence-transformers."""
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from ranklift.rankers.artefacts import (
+    CascadePlan,
+    digest_of,
+    load_ranker,
+    load_version,
+    read_manifest,
+)
 from ranklift.rankers.base import Text, score_texts
-from ranklift.rankers.bi_encoder import BiEncoder, load_bi_encoder
+from ranklift.rankers.bi_encoder import BiEncoder, import_bi_encoder, load_bi_encoder
+from ranklift.rankers.cascade import build_cascade
 from ranklift.v1.errors import InvalidRequest
 
 QUERY = "cbaba ababo"
@@ -70,11 +80,15 @@ def test_a_limit_cuts_documents_and_says_which(
     assert {pair.query for pair in cut.pairs} == {whole[0].query}
 
 
-def test_a_memory_that_is_full_begins_again(
-    bi_encoder: BiEncoder, documents: list[Text], monkeypatch: pytest.MonkeyPatch
+def test_a_memory_that_is_full_forgets_and_scores_the_same(
+    bi_encoder: BiEncoder,
+    artefacts: dict[str, Path],
+    documents: list[Text],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     expected = score_texts(bi_encoder, QUERY, documents).values
-    monkeypatch.setattr("ranklift.rankers.bi_encoder.KEPT_EMBEDDINGS", 8)
+    monkeypatch.setattr("ranklift.rankers.bi_encoder.KEPT_BYTES", 8 * 32 * 4)
+    bi_encoder = load_bi_encoder(artefacts["encoder"], 32)
     for document in documents[::-1]:
         score_texts(bi_encoder, document.body, documents)
     np.testing.assert_allclose(
@@ -87,3 +101,56 @@ def test_what_cannot_be_read_is_refused(artefacts: dict[str, Path], tmp_path: Pa
         load_bi_encoder(tmp_path, 32)
     with pytest.raises(InvalidRequest, match=r"must be in \[3, "):
         load_bi_encoder(artefacts["encoder"], 100_000)
+
+
+def test_a_version_scores_as_the_encoder_that_it_was_made_of(
+    bi_encoder: BiEncoder, artefacts: dict[str, Path], documents: list[Text], tmp_path: Path
+) -> None:
+    for name, bf16 in (("exact", False), ("quick", True)):
+        import_bi_encoder(artefacts["encoder"], tmp_path / name, 32, bf16=bf16)
+    version = load_ranker(tmp_path / "exact")
+    assert version.kind == "bi_encoder"
+    np.testing.assert_array_equal(
+        score_texts(version, QUERY, documents).values,
+        score_texts(bi_encoder, QUERY, documents).values,
+    )
+    manifest = read_manifest(tmp_path / "quick")
+    assert (manifest.numerics, manifest.max_tokens) == ("bf16", 32)
+    assert manifest.lineage.parents == (digest_of(artefacts["encoder"]),)
+    assert load_ranker(tmp_path / "quick").numerics == "bf16"
+
+
+@pytest.mark.parametrize(
+    ("said", "mode"),
+    [
+        ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}, "cls_token"),
+        ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": True}, "cls_token and mean"),
+        ({"pooling_mode": "lasttoken"}, "lasttoken"),
+    ],
+)
+def test_an_encoder_that_pools_in_another_way_is_refused(
+    artefacts: dict[str, Path], tmp_path: Path, said: dict[str, object], mode: str
+) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(artefacts["encoder"], source)
+    pooling = source / "1_Pooling" / "config.json"
+    pooling.parent.mkdir()
+    for mean in ({"pooling_mode_mean_tokens": True}, {"pooling_mode": "mean"}):
+        pooling.write_text(json.dumps(mean))
+        import_bi_encoder(source, tmp_path / f"version-{len(mean)}-{mean.get('pooling_mode')}", 32)
+    pooling.write_text(json.dumps(said))
+    with pytest.raises(InvalidRequest, match=f"pools by {mode}; only encoders that pool by"):
+        import_bi_encoder(source, tmp_path / "version", 32)
+    assert not (tmp_path / "version").exists()
+
+
+def test_it_is_the_cheap_stage_of_a_cascade(
+    bi_encoder: BiEncoder, artefacts: dict[str, Path], documents: list[Text], tmp_path: Path
+) -> None:
+    import_bi_encoder(artefacts["encoder"], tmp_path / "cosine", 32)
+    build_cascade(tmp_path / "cosine", artefacts["decoder"], tmp_path / "both", CascadePlan(2, 50))
+    values = score_texts(load_version(tmp_path / "both"), QUERY, documents).values
+    cosines = score_texts(bi_encoder, QUERY, documents).values
+    best = set(np.argsort(-cosines)[:2])
+    assert set(np.argsort(-values)[:2]) == best
+    assert np.argsort(-values)[2:].tolist() == [i for i in np.argsort(-cosines) if i not in best]

@@ -99,7 +99,7 @@ async def refused(call: Awaitable[object]) -> tuple[grpc.StatusCode, tuple[Viola
     return caught.value.code(), violations_of(caught.value)
 
 
-@pytest.mark.parametrize("kind", ["bm25", "decoder", "encoder"])
+@pytest.mark.parametrize("kind", ["bm25", "bi_encoder", "decoder", "encoder"])
 def test_the_reply_holds_the_ranker_s_own_scores_best_first(
     artefacts: dict[str, Path], documents: list[Text], kind: str
 ) -> None:

@@ -97,7 +97,8 @@ class ModelVersionRow(Base):
     __tablename__ = "model_versions"
     __table_args__ = (
         CheckConstraint(
-            "kind IN ('bm25', 'encoder', 'decoder', 'cascade', 'causal_lm')", name="kind"
+            "kind IN ('bm25', 'encoder', 'decoder', 'bi_encoder', 'cascade', 'causal_lm')",
+            name="kind",
         ),
         CheckConstraint("numerics IN ('fp32', 'bf16', 'int8')", name="numerics"),
         CheckConstraint("digest LIKE 'sha256:%' AND length(digest) = 71", name="digest"),

@@ -290,8 +290,8 @@ NO_RANKER = "a language model, which ranks nothing; fine-tune it on ranking firs
 class ModelVersion:
     """An immutable artefact that ranks, or will.
 
-    `kind` is "bm25", "encoder", "decoder", "cascade", or "causal_lm" for a
-    language model, which teachers are made of and which ranks nothing; `digest`
+    `kind` is "bm25", "encoder", "decoder", "bi_encoder", "cascade", or "causal_lm"
+    for a language model, which teachers are made of and which ranks nothing; `digest`
     is "sha256:<hex>" over the artefact's files; `uri` is its folder.
     """
 

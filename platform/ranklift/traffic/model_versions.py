@@ -13,7 +13,7 @@ from ranklift.traffic.experiment_messages import to_timestamp
 from ranklift.v1 import models_pb2 as pb
 from ranklift.v1.errors import Violation, refuse_if_any
 
-KINDS = ("bm25", "encoder", "decoder", "cascade")
+KINDS = ("bm25", "encoder", "decoder", "bi_encoder", "cascade")
 NUMERICS = ("fp32", "bf16", "int8")
 STAGES = ("index", "cpt", "sft", "distil", "convert", "cascade", "retrain", "import")
 

@@ -40,9 +40,9 @@ class ModelVersion(_message.Message):
     version: _builtins.str
     """The version; unique within the model, same characters as `model` and "."."""
     kind: _builtins.str
-    """What it is: "bm25", "encoder", "decoder" or "cascade", which is two of the
-    others one after the other; or "causal_lm", a language model that teachers
-    are made of and that ranks nothing.
+    """What it is: "bm25", "encoder", "decoder", "bi_encoder" or "cascade", which
+    is two of the others one after the other; or "causal_lm", a language model
+    that teachers are made of and that ranks nothing.
     """
     digest: _builtins.str
     """The digest of the artefact: "sha256:" and 64 hexadecimal digits."""

@@ -35,7 +35,7 @@ Option: TypeAlias = str | int | float | bool | None
 class Lineage:
     """Where an artefact comes from.
 
-    `stage` is "index", "cpt", "sft", "distil", "convert" or "cascade"; `parents` are
+    `stage` is "index", "cpt", "sft", "distil", "convert", "cascade" or "import"; `parents` are
     digests of the artefacts it was made from; `data` is the digest of what it learnt from. It
     holds no clock time, so that the same work twice has the same digest.
     """
@@ -60,7 +60,9 @@ class CascadePlan:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What an artefact is: `kind` is "bm25", "encoder", "decoder", "cascade" or "causal_lm".
+    """What an artefact is.
+
+    `kind` is "bm25", "encoder", "decoder", "bi_encoder", "cascade" or "causal_lm".
 
     `max_tokens` is the longest input in tokens, special ones included; 0 when
     there is no limit. A "causal_lm" is continued pre-training's result, a step
@@ -233,6 +235,10 @@ def _load(folder: Path, manifest: Manifest, token_cache_tokens: int) -> Ranker[A
         from ranklift.rankers.cross_encoder import load_cross_encoder
 
         return load_cross_encoder(folder, manifest, token_cache_tokens)
+    if manifest.kind == "bi_encoder":
+        from ranklift.rankers.bi_encoder import load_bi_encoder
+
+        return load_bi_encoder(folder, manifest.max_tokens, bf16=manifest.numerics == "bf16")
     if manifest.kind == "cascade":
         raise InvalidRequest.of(
             "uri", f'"{folder}" is a cascade, which scores whole lists; name one of its stages'
@@ -243,5 +249,6 @@ def _load(folder: Path, manifest: Manifest, token_cache_tokens: int) -> Ranker[A
         )
     raise InvalidRequest.of(
         "uri",
-        f'"{folder}" is of kind "{manifest.kind}", must be bm25, encoder, decoder or cascade',
+        f'"{folder}" is of kind "{manifest.kind}", must be bm25, encoder, decoder, '
+        "bi_encoder or cascade",
     )

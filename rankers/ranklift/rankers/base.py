@@ -93,7 +93,7 @@ class Ranker(Protocol[SizedP]):
 
     @property
     def kind(self) -> str:
-        """ "bm25", "encoder" or "decoder"."""
+        """ "bm25", "encoder", "decoder" or "bi_encoder"."""
 
     @property
     def numerics(self) -> str:

@@ -1,18 +1,20 @@
-"""A teacher that reads query and document apart: the cosine of their embeddings.
+"""A ranker that reads query and document apart: the cosine of their embeddings.
 
     s(q, d) = e(q) . e(d),    e = the mean of the last hidden states, scaled to length 1
 
 Such encoders come trained on a billion pairs of texts, where cross-encoders of
-their size come untrained; and every text is read once, however many pairs it is
-in. Reimers, Gurevych, "Sentence-BERT", EMNLP 2019, arXiv 1908.10084.
+their size come untrained: a teacher where nobody judged anything. Every text is
+read once, however many pairs it is in. Reimers, Gurevych, "Sentence-BERT",
+EMNLP 2019, arXiv 1908.10084.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 import torch
@@ -21,17 +23,21 @@ from safetensors import SafetensorError
 from torch.nn import functional
 from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 
+from ranklift.rankers.artefacts import Lineage, Manifest, digest_of, new_artefact
 from ranklift.rankers.backbones import quiet
 from ranklift.rankers.base import Encoded, Text, Values, finite
 from ranklift.rankers.cross_encoder import load_tokenizer
 from ranklift.rankers.encoding import Pair, chunks, pad
+from ranklift.rankers.lru import Lru
 from ranklift.v1.errors import InvalidRequest
 
 CHUNK_TOKENS = 2_048
-# 100 MB at a width of 384.
-KEPT_EMBEDDINGS = 65_536
+KEPT_BYTES = 100 << 20
+# Where sentence-transformers says how it pools, in two generations of its files.
+POOLING = Path("1_Pooling") / "config.json"
 
-Ids = tuple[int, ...]
+Ids: TypeAlias = tuple[int, ...]
+Embedding: TypeAlias = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +53,7 @@ class TextPair:
 
 
 class BiEncoder:
-    """Scores by cosine, in [-1, 1]; embeddings are kept, so that a text is read once. For
-    one thread: it trains others, and no server loads it.
+    """Scores by cosine, in [-1, 1]; embeddings are kept, so that a text is read once.
 
     With `bf16` matrices are multiplied in bf16, and only there: pooling and
     cosines are fp32.
@@ -66,10 +71,10 @@ class BiEncoder:
     ) -> None:
         model.eval()  # type: ignore[no-untyped-call]
         self.numerics = "bf16" if bf16 else "fp32"
-        self._model = model
-        self._tokenizer = tokenizer
+        self.model = model
+        self.tokenizer = tokenizer
         self._max_tokens = max_tokens
-        self._known: dict[Ids, NDArray[np.float32]] = {}
+        self._embeddings = Lru[Ids, Embedding](KEPT_BYTES, lambda each: each.nbytes)
 
     def encode(
         self,
@@ -86,26 +91,27 @@ class BiEncoder:
 
     def scores(self, pairs: Sequence[TextPair]) -> Values:
         """Return the cosine of each pair, shape (pairs,)."""
-        texts = dict.fromkeys(ids for pair in pairs for ids in (pair.query, pair.document))
-        missing = [ids for ids in texts if ids not in self._known]
-        if len(self._known) + len(missing) > KEPT_EMBEDDINGS:
-            self._known.clear()
-            missing = list(texts)
-        self._known |= dict(zip(missing, self._embed(missing), strict=True))
-        cosines = [self._known[pair.query] @ self._known[pair.document] for pair in pairs]
+        texts = list(dict.fromkeys(ids for pair in pairs for ids in (pair.query, pair.document)))
+        found = zip(texts, self._embeddings.find(texts), strict=True)
+        known = {ids: embedding for ids, embedding in found if embedding is not None}
+        missing = [ids for ids in texts if ids not in known]
+        fresh = dict(zip(missing, self._embed(missing), strict=True))
+        self._embeddings.keep(fresh.items())
+        known |= fresh
+        cosines = [known[pair.query] @ known[pair.document] for pair in pairs]
         return finite(np.array(cosines, np.float64))
 
-    def _embed(self, texts: Sequence[Ids]) -> NDArray[np.float32]:  # (texts, width)
-        width = int(self._model.config.hidden_size)
+    def _embed(self, texts: Sequence[Ids]) -> Embedding:  # (texts, width)
+        width = int(self.model.config.hidden_size)
         found = np.empty((len(texts), width), np.float32)
-        device = self._model.device
+        device = self.model.device
         cast = torch.autocast(device.type, torch.bfloat16, enabled=self.numerics == "bf16")
         with torch.inference_mode():
             for chunk in chunks([len(ids) for ids in texts], CHUNK_TOKENS):
                 batch = pad([Pair(texts[i], len(texts[i])) for i in chunk])
                 mask = batch.attention_mask.to(device)
                 with cast:
-                    hidden = self._model(
+                    hidden = self.model(
                         input_ids=batch.input_ids.to(device), attention_mask=mask
                     ).last_hidden_state
                 weights = mask.unsqueeze(-1).float()
@@ -115,11 +121,32 @@ class BiEncoder:
 
     def _read(self, texts: list[str], longest: int) -> tuple[list[Ids], tuple[int, ...]]:
         """Return the ids of each text, and the positions of those that were cut."""
-        read = self._tokenizer(texts, truncation=True, max_length=longest).encodings or []
+        read = self.tokenizer(texts, truncation=True, max_length=longest).encodings or []
         return (
             [tuple(each.ids) for each in read],
             tuple(i for i, each in enumerate(read) if each.overflowing),
         )
+
+
+def import_bi_encoder(source: Path, folder: Path, max_tokens: int, *, bf16: bool = False) -> None:
+    """Write the sentence encoder in `source`, as transformers or sentence-transformers saved it,
+    to `folder` as a model version.
+
+    Raises:
+        AlreadyExists: `folder` is there already.
+        InvalidRequest: as `load_bi_encoder`, or it does not pool by the mean.
+    """
+    pooling = _pooling(source)
+    if pooling != "mean":
+        raise InvalidRequest.of(
+            "start", f'"{source}" pools by {pooling}; only encoders that pool by the mean are known'
+        )
+    encoder = load_bi_encoder(source, max_tokens, bf16=bf16)
+    lineage = Lineage("import", (digest_of(source),), options={"pooling": pooling})
+    manifest = Manifest(encoder.kind, encoder.numerics, max_tokens, lineage)
+    with new_artefact(folder, manifest) as temporary, quiet():
+        encoder.model.save_pretrained(temporary)
+        encoder.tokenizer.save_pretrained(temporary)
 
 
 def load_bi_encoder(folder: Path, max_tokens: int, *, bf16: bool = False) -> BiEncoder:
@@ -143,3 +170,18 @@ def load_bi_encoder(folder: Path, max_tokens: int, *, bf16: bool = False) -> BiE
     if not 3 <= max_tokens <= longest:
         raise InvalidRequest.of("max_tokens", f"{max_tokens} must be in [3, {longest}]")
     return BiEncoder(model, load_tokenizer(folder), max_tokens, bf16=bf16)
+
+
+def _pooling(folder: Path) -> str:
+    """Return how sentence-transformers pools in a folder; by the mean where it does not say."""
+    path = folder / POOLING
+    if not path.is_file():
+        return "mean"
+    try:
+        said = json.loads(path.read_text("utf-8"))
+        flags = [name for name, value in said.items() if name.startswith("pooling_mode_") and value]
+    except (ValueError, AttributeError) as error:
+        raise InvalidRequest.of("start", f'"{path}" cannot be read: {error}') from error
+    named = said.get("pooling_mode")
+    modes = [str(named)] if named else [each.removeprefix("pooling_mode_") for each in flags]
+    return " and ".join(modes).replace("mean_tokens", "mean") or "mean"

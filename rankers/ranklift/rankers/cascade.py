@@ -30,7 +30,7 @@ from ranklift.rankers.base import Ranker, Scores, Text, Values, score_texts
 from ranklift.v1.errors import InvalidRequest, Violation, refuse_if_any
 
 FIRST, SECOND = "first", "second"
-RANKERS = ("bm25", "encoder", "decoder")
+RANKERS = ("bm25", "encoder", "decoder", "bi_encoder")
 FINEST_LAST = ("int8", "bf16", "fp32")
 
 Positions = NDArray[np.intp]

@@ -56,7 +56,7 @@ class Lru(Generic[K, V]):
             for key, value in zip(keys, found, strict=True):
                 if value is not None:
                     self._values.move_to_end(key)
-            misses = found.count(None)
+            misses = sum(value is None for value in found)
             self._misses += misses
             self._hits += len(found) - misses
             return found

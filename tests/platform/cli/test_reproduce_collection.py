@@ -13,6 +13,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from ranklift.cli.collections import Ground
+from ranklift.cli.pseudo_lists import pseudo_lists
 from ranklift.cli.reproduce.collection import (
     COSINE,
     LABELS,
@@ -23,7 +24,6 @@ from ranklift.cli.reproduce.collection import (
 )
 from ranklift.cli.reproduce.collection_students import CollectionScale, parted
 from ranklift.cli.reproduce.fusion import Fusion, Standard, fit_fusion, fusion_of
-from ranklift.cli.reproduce.pseudo_lists import pseudo_lists
 from ranklift.cli.reproduce.results import NDCG_10
 from ranklift.rankers.artefacts import digest_of
 from ranklift.rankers.backbones import Size, new_encoder

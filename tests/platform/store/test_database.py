@@ -161,6 +161,27 @@ def test_a_language_model_is_a_version_that_never_serves(empty_url: str) -> None
     registry.close()
 
 
+def test_a_bi_encoder_is_a_version_that_may_serve(empty_url: str) -> None:
+    upgrade(empty_url)
+    migrate(empty_url, command.downgrade, "0007")
+    migrate(empty_url, command.upgrade, "head")
+    registry = open_registry(empty_url)
+    version = ModelVersion(
+        ref=ModelRef("cosine", "1"),
+        kind="bi_encoder",
+        digest="sha256:" + "3" * 64,
+        numerics="bf16",
+        uri="models/cosine/1",
+        lineage=Lineage("import"),
+        created=datetime(2026, 5, 1, tzinfo=UTC),
+    )
+    registry.models.register(version)
+    registry.models.set_champion(version.ref, actor="ann", reason="")
+    assert registry.models.champion() == version
+    check_schema(registry.engine)
+    registry.close()
+
+
 def migrate(url: str, step: Callable[[Config, str], None], revision: str) -> None:
     config = Config()
     config.set_main_option("script_location", "ranklift.migrations:")

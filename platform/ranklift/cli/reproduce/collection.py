@@ -25,6 +25,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ranklift.cli.collections import Ground
+from ranklift.cli.pseudo_lists import pseudo_lists
 from ranklift.cli.reproduce.collection_students import (
     CollectionScale,
     Pace,
@@ -33,7 +34,6 @@ from ranklift.cli.reproduce.collection_students import (
     parted,
 )
 from ranklift.cli.reproduce.fusion import Scores, fit_fusion, fusion_of
-from ranklift.cli.reproduce.pseudo_lists import pseudo_lists
 from ranklift.cli.reproduce.results import Result, figures_of
 from ranklift.rankers.artefacts import digest_of, load_ranker
 from ranklift.rankers.backbones import alternate, depth_of

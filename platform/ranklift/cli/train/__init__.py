@@ -1,6 +1,7 @@
 """`ranklift train`: model versions from a collection and the log, one stage a command.
 
-bm25                              a baseline from a collection
+bm25, bi-encoder                  a baseline from a collection, or a pretrained sentence encoder
+pseudo-queries                    lists for a teacher to score where people asked too little
 cpt -> sft -> score -> distil     a language model, a teacher, its scores, its student
 convert                           a version in other numerics, quicker to serve
 cascade                           a cheap version for all documents, a dearer one for the best
@@ -12,13 +13,16 @@ from collections.abc import Callable, Mapping
 
 import typer
 
-from ranklift.cli.train.derived import bm25, cascade, convert
+from ranklift.cli.train.asking import pseudo_queries
+from ranklift.cli.train.derived import bi_encoder, bm25, cascade, convert
 from ranklift.cli.train.finetuning import sft
 from ranklift.cli.train.pretraining import cpt
 from ranklift.cli.train.teaching import distil, score
 
 EXAMPLES: Mapping[Callable[..., None], str] = {
     bm25: "bm25 --collection data/cranfield",
+    bi_encoder: "bi-encoder --start mpnet --name cosine",
+    pseudo_queries: "pseudo-queries --collection data/cranfield --output asked.jsonl",
     cpt: "cpt --name teacher-lm --steps 2000",
     sft: "sft --start teacher-lm@1 --data data/cranfield --fold 1/5",
     score: "score --teacher teacher@1 --data data/cranfield",

@@ -1,4 +1,4 @@
-"""`ranklift train bm25 | cascade | convert`: versions that are made without learning."""
+"""`ranklift train bm25 | bi-encoder | cascade | convert`: versions made without learning."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import typer
 from ranklift.cli.data_options import Depth
 from ranklift.cli.options import Home
 from ranklift.cli.output import out
-from ranklift.cli.train.options import installation, made, ref_of
+from ranklift.cli.train.options import Bf16, MaxTokens, installation, made, ref_of
 
-Collection = Annotated[Path, typer.Option(help="A judged collection in BEIR layout.")]
+Collection = Annotated[Path, typer.Option(help="A collection in BEIR layout, judged or not.")]
 
 
 def bm25(
@@ -21,14 +21,44 @@ def bm25(
     home: Home = None,
 ) -> None:
     """Make a BM25 version from a collection's documents."""
-    from ranklift.cli.collections import judged_ground
+    from ranklift.cli.collections import Ground
     from ranklift.cli.versions import new_version, register
     from ranklift.rankers.bm25 import build_bm25
+    from ranklift.simulator.collections import load_beir
 
-    ground = judged_ground(collection, depth=2)
+    ground = Ground(load_beir(collection, judgments_file=None), {})
     with installation(home) as (settings, registry):
         ref, folder = new_version(registry, settings.home / "models", name)
         build_bm25(ground.texts(), folder)
+        made(register(registry, ref, folder))
+
+
+def bi_encoder(
+    start: Annotated[
+        str, typer.Option(help="A sentence encoder: minilm, mpnet, or a folder of any other.")
+    ] = "minilm",
+    name: Annotated[str, typer.Option(help="The model's name.")] = "cosine",
+    max_tokens: MaxTokens = 256,
+    bf16: Bf16 = False,
+    home: Home = None,
+) -> None:
+    """Make a version of a pretrained sentence encoder, whose scores are cosines of embeddings.
+
+    It ranks, and teaches, where nobody judged anything yet. It pools by the mean.
+    """
+    from ranklift.cli.train.sources import source_of
+    from ranklift.cli.versions import new_version, register
+    from ranklift.rankers.bi_encoder import import_bi_encoder
+    from ranklift.v1.errors import InvalidRequest
+
+    with installation(home) as (settings, registry):
+        source = source_of(registry, settings.home, "start", start)
+        if source.kind:
+            raise InvalidRequest.of(
+                "start", f'"{start}" is of kind "{source.kind}"; name a pretrained sentence encoder'
+            )
+        ref, folder = new_version(registry, settings.home / "models", name)
+        import_bi_encoder(source.folder, folder, max_tokens, bf16=bf16)
         made(register(registry, ref, folder))
 
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ranklift.rankers.base import RankingList, Text
@@ -59,6 +59,14 @@ def read_target_lists(path: Path) -> list[RankingList]:
         RankingList(each.query, each.documents, tuple(each.targets[d.id] for d in each.documents))
         for each in _read(path, all_targets=True)
     ]
+
+
+def write_lists(path: Path, lists: Iterable[RankingList]) -> None:
+    """Write the queries and documents of lists, without grades and targets."""
+    with path.open("w", encoding="utf-8") as file:
+        for each in lists:
+            row = {"query": each.query, "documents": [asdict(d) for d in each.documents]}
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
 @dataclass(frozen=True, slots=True)
