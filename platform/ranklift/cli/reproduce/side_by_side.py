@@ -56,5 +56,9 @@ def make(
 
 
 def _measure(workshop: Workshop, experiments: Sequence[Experiment]) -> None:
+    parent = multiprocessing.parent_process()
     for each in experiments:
+        # Of a run that was killed nobody waits for the rest, and another one may be at it already.
+        if parent is not None and not parent.is_alive():
+            return
         workshop.measure(each)
