@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -71,12 +72,12 @@ def test_a_limit_cuts_documents_and_says_which(
 ) -> None:
     whole = bi_encoder.encode(QUERY, documents).pairs
     cut = bi_encoder.encode(QUERY, documents, max_tokens_per_document=4)
-    # The closing token stays; what is before it is cut.
+    # Four of the text, between the special ones.
     assert [pair.document for pair in cut.pairs] == [
-        pair.document if len(pair.document) <= 4 else (*pair.document[:3], pair.document[-1])
+        pair.document if len(pair.document) <= 6 else (*pair.document[:5], pair.document[-1])
         for pair in whole
     ]
-    assert cut.truncated == tuple(i for i, pair in enumerate(whole) if len(pair.document) > 4)
+    assert cut.truncated == tuple(i for i, pair in enumerate(whole) if len(pair.document) > 6)
     assert {pair.query for pair in cut.pairs} == {whole[0].query}
 
 
@@ -154,3 +155,20 @@ def test_it_is_the_cheap_stage_of_a_cascade(
     best = set(np.argsort(-cosines)[:2])
     assert set(np.argsort(-values)[:2]) == best
     assert np.argsort(-values)[2:].tolist() == [i for i in np.argsort(-cosines) if i not in best]
+
+
+def test_threads_ask_at_once_and_get_what_one_gets(
+    bi_encoder: BiEncoder, artefacts: dict[str, Path], documents: list[Text]
+) -> None:
+    asked = [(f"cbaba {i}", documents[i % 3 :], limit) for i in range(20) for limit in (None, 2, 5)]
+
+    def values(ranker: BiEncoder, query: str, of: list[Text], limit: int | None) -> list[float]:
+        found = score_texts(ranker, query, of, max_tokens_per_document=limit)
+        return [*found.values.tolist(), *map(float, found.truncated)]
+
+    expected = [values(bi_encoder, *each) for each in asked]
+    shared = load_bi_encoder(artefacts["encoder"], 32)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda each: values(shared, *each), asked))
+    for one, other in zip(found, expected, strict=True):
+        assert one == pytest.approx(other, abs=1e-6)

@@ -27,8 +27,10 @@ from ranklift.rankers.artefacts import Lineage, Manifest, digest_of, new_artefac
 from ranklift.rankers.backbones import quiet
 from ranklift.rankers.base import Encoded, Text, Values, finite
 from ranklift.rankers.cross_encoder import load_tokenizer
-from ranklift.rankers.encoding import Pair, chunks, pad
+from ranklift.rankers.encoding import CHARS_PER_TOKEN, Pair, chunks, pad
+from ranklift.rankers.engines.choice import this_device
 from ranklift.rankers.lru import Lru
+from ranklift.rankers.templates import template_of
 from ranklift.v1.errors import InvalidRequest
 
 CHUNK_TOKENS = 2_048
@@ -73,7 +75,12 @@ class BiEncoder:
         self.numerics = "bf16" if bf16 else "fp32"
         self.model = model
         self.tokenizer = tokenizer
-        self._max_tokens = max_tokens
+        self._template = template_of(tokenizer, "encoder")
+        self._room = max_tokens - len(self._template.before) - 1
+        # The library underneath: transformers' own call cuts by a setting that all threads share.
+        self._tokens = tokenizer.backend_tokenizer
+        self._tokens.no_truncation()
+        self._tokens.no_padding()
         self._embeddings = Lru[Ids, Embedding](KEPT_BYTES, lambda each: each.nbytes)
 
     def encode(
@@ -83,9 +90,12 @@ class BiEncoder:
         *,
         max_tokens_per_document: int | None = None,
     ) -> Encoded[TextPair]:
-        """Return `query` with each document as token ids; each text cut to the model's length."""
-        limit = min(self._max_tokens, max_tokens_per_document or self._max_tokens)
-        (asked,), _ = self._read([query], self._max_tokens)
+        """Return `query` with each document as token ids; each text cut to the model's length.
+
+        Of no text more than `CHARS_PER_TOKEN` characters are read for each token of it.
+        """
+        limit = min(self._room, max_tokens_per_document or self._room)
+        (asked,), _ = self._read([query], self._room)
         texts, truncated = self._read([document.body for document in documents], limit)
         return Encoded(tuple(TextPair(asked, ids) for ids in texts), truncated)
 
@@ -119,12 +129,20 @@ class BiEncoder:
                 found[chunk] = functional.normalize(mean, dim=1).cpu().numpy()
         return found
 
-    def _read(self, texts: list[str], longest: int) -> tuple[list[Ids], tuple[int, ...]]:
-        """Return the ids of each text, and the positions of those that were cut."""
-        read = self.tokenizer(texts, truncation=True, max_length=longest).encodings or []
+    def _read(self, texts: list[str], limit: int) -> tuple[list[Ids], tuple[int, ...]]:
+        """Return each text's ids between the special ones, and which texts were cut to `limit`."""
+        chars = self._room * CHARS_PER_TOKEN
+        read = self._tokens.encode_batch_fast(
+            [text[:chars] for text in texts], add_special_tokens=False
+        )
+        before, closing = self._template.before, self._template.closing
         return (
-            [tuple(each.ids) for each in read],
-            tuple(i for i, each in enumerate(read) if each.overflowing),
+            [(*before, *each.ids[:limit], closing) for each in read],
+            tuple(
+                i
+                for i, (text, each) in enumerate(zip(texts, read, strict=True))
+                if len(each.ids) > limit or text[chars:].strip()
+            ),
         )
 
 
@@ -169,6 +187,7 @@ def load_bi_encoder(folder: Path, max_tokens: int, *, bf16: bool = False) -> BiE
     longest = int(model.config.max_position_embeddings)
     if not 3 <= max_tokens <= longest:
         raise InvalidRequest.of("max_tokens", f"{max_tokens} must be in [3, {longest}]")
+    model = model.to(this_device())  # type: ignore[arg-type]
     return BiEncoder(model, load_tokenizer(folder), max_tokens, bf16=bf16)
 
 
