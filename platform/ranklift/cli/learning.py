@@ -13,6 +13,7 @@ from ranklift.cli.collections import judged_ground
 from ranklift.cli.composition import files_of
 from ranklift.cli.logged_clicks import click_grades
 from ranklift.cli.protection import credentials_of
+from ranklift.clicks.query_text import normalised
 from ranklift.events.frames import read_events
 from ranklift.rankers.artefacts import digest_of, load_ranker, load_version, read_manifest
 from ranklift.rankers.base import RankingList, Text, score_texts
@@ -60,7 +61,7 @@ def retraining(run_id: str, settings: Settings, registry: Registry, progress: Pr
         registry=registry,
         events=lambda: read_events(settings.home, files_of(settings)),
         trainer=RankerTrainer(
-            settings.retrain, settings.home / "cache", {each.query for each in judged}
+            settings.retrain, settings.home / "cache", {normalised(each.query) for each in judged}
         ),
         evaluator=RankerEvaluator(judged),
         loader=RankerLoader(settings.gateway.rankers, registry, credentials_of(settings)),
@@ -74,8 +75,8 @@ def retraining(run_id: str, settings: Settings, registry: Registry, progress: Pr
 class RankerTrainer:
     """Scores with the teacher, through a cache, and distils a successor of the student.
 
-    Queries in `kept_out` are those that new versions are compared on: nothing
-    is learnt from them.
+    Queries that say the same as one in `kept_out`, which are normalised, are
+    those that new versions are compared on: nothing is learnt from them.
     """
 
     def __init__(self, settings: RetrainSettings, cache: Path, kept_out: set[str]) -> None:
@@ -105,7 +106,7 @@ class RankerTrainer:
         learnt = [
             (query, targets)
             for query, targets in zip(data.train, scores, strict=True)
-            if query.query not in self._kept_out
+            if normalised(query.query) not in self._kept_out
         ]
         options = DistilOptions(
             steps=self._settings.steps,

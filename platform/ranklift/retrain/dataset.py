@@ -22,6 +22,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from ranklift.clicks.query_text import normalised
 from ranklift.events.frames import EventFrames, window
 from ranklift.retrain.examination import Examination, examination_of
 
@@ -116,8 +117,10 @@ def retrain_data(
 
 
 def is_held_out(query: str) -> bool:
-    """Return whether a query is kept for the comparison; the same in every run and process."""
-    return mmh3.hash(f"held-out:{query}".encode(), signed=False) % 100 < HELD_OUT_PERCENT
+    """Return whether a query is kept for the comparison; the same in every run and process, and
+    however it is spelt."""
+    key = f"held-out:{normalised(query)}"
+    return mmh3.hash(key.encode(), signed=False) % 100 < HELD_OUT_PERCENT
 
 
 def _collect(frames: EventFrames) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:

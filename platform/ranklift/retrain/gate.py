@@ -10,6 +10,8 @@ from ranklift.store.values import Comparison
 METRIC = "pair_accuracy"
 # How much worse than the champion a new version may be, with 97.5 % confidence.
 MARGIN = 0.01
+# A bootstrap over fewer queries ends too narrow: over three, one worse version in eight passes.
+LEAST_QUERIES = 10
 # Scores of one list that differ by less than this do not rank it.
 COLLAPSED = 1e-6
 
@@ -75,7 +77,12 @@ def _refusal(evaluation: Evaluation, compared: list[Comparison], margin: float) 
     if not compared:
         return f"{METRIC} was not compared with the champion"
     for c in compared:
-        if c.queries < 1 or not is_finite(c):
+        if c.queries < LEAST_QUERIES:
+            return (
+                f"{METRIC} on {c.source} could be compared on {c.queries} queries only, as others "
+                f"have no two documents of different grades; must be {LEAST_QUERIES} or more"
+            )
+        if not is_finite(c):
             return f"{METRIC} on {c.source} could not be computed on {c.queries} queries"
         if c.difference_lower <= -margin:
             return (

@@ -149,6 +149,16 @@ def test_a_fifth_of_the_queries_is_held_out_and_no_query_is_on_both_sides(
     assert held_out == {f"q{i}" for i in range(1_000) if is_held_out(f"q{i}")}
 
 
+def test_queries_that_say_the_same_are_on_one_side(make_log: MakeLog) -> None:
+    asked = [f"wing flutter {i}" for i in range(50)]
+    spelt = [*asked, *(query.upper() for query in asked), *(f" {query}?" for query in asked)]
+    data = everything(make_log([(query, ["a", "b"], []) for query in spelt]))
+    held_out = {log.query for log in data.held_out}
+    assert 0 < len(held_out) < len(spelt)
+    for query in asked:
+        assert len({query in held_out, query.upper() in held_out, f" {query}?" in held_out}) == 1
+
+
 def test_an_empty_window_teaches_nothing(make_log: MakeLog) -> None:
     data = everything(make_log([]))
     assert (data.pages, data.clicked_pages, data.train, data.held_out) == (0, 0, (), ())

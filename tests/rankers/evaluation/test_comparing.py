@@ -66,3 +66,19 @@ def test_what_is_not_compared_is_refused() -> None:
         compare(a, a, metrics=("pnr",))
     with pytest.raises(InvalidRequest, match="different candidates, grades or rules"):
         compare(a, evaluated(1.0, 0, Rules(gain="exponential")))
+
+
+def test_queries_that_can_tell_nothing_are_not_counted() -> None:
+    flat = [RankingList(f"flat {q}", LISTS[0].documents, (0.0,) * 5) for q in range(40)]
+    one_grade = [RankingList(f"one {q}", LISTS[0].documents, (2.0,) * 5) for q in range(7)]
+    lists = [*LISTS[:3], *flat, *one_grade]
+    rng = np.random.default_rng(0)
+    scores = [rng.normal(size=5) for _ in lists]
+    # A ranker that ties all documents of a query has been compared on it all the same.
+    a, b = (
+        evaluate_scores(each, lists, resamples=50)
+        for each in ([np.zeros(5) for _ in lists], scores)
+    )
+    pairs, ndcg = compare(a, b, resamples=50)
+    assert (pairs.metric, pairs.queries) == ("pair_accuracy", 3)
+    assert (ndcg.metric, ndcg.queries) == ("ndcg@10", 3 + 7)

@@ -7,11 +7,11 @@ their ids. Parts are therefore of about equal size, not exactly.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ranklift.clicks.keys import hash_id
+from ranklift.clicks.query_text import normalised as normalised
 from ranklift.v1.errors import InvalidRequest
 
 BITS = 64
@@ -23,17 +23,6 @@ class Fold:
 
     train: tuple[str, ...]
     test: tuple[str, ...]
-
-
-def normalised(query: str) -> str:
-    """Return what two queries share that say the same.
-
-    Compatibility forms (NFKC), case, runs of white space and a final ".", "!" or "?" make no
-    difference; other signs do: "c++" is not "c#".
-    """
-    text = unicodedata.normalize("NFKC", query).casefold()
-    text = " ".join(unicodedata.normalize("NFKC", text).split())
-    return text.rstrip(".!? ") or text
 
 
 def folds(queries: Mapping[str, str], count: int, *, seed: int = 0) -> tuple[Fold, ...]:

@@ -83,7 +83,8 @@ def compare(
                 difference=theirs.value - ours.value,
                 lower=lower,
                 upper=upper,
-                queries=a.queries,
+                # Those that the metric is defined on: what the interval rests on.
+                queries=int(np.count_nonzero((ours.bottom > 0) | (theirs.bottom > 0))),
                 p_value=test.p_value,
                 exact=test.exact,
             )
