@@ -15,6 +15,7 @@ from ranklift.rankers.artefacts import (
     load_version,
     read_manifest,
 )
+from ranklift.rankers.backbones import load_scorer
 from ranklift.rankers.base import Text, score_texts
 from ranklift.rankers.bi_encoder import BiEncoder, import_bi_encoder, load_bi_encoder
 from ranklift.rankers.cascade import build_cascade
@@ -98,10 +99,12 @@ def test_a_memory_that_is_full_forgets_and_scores_the_same(
 
 
 def test_what_cannot_be_read_is_refused(artefacts: dict[str, Path], tmp_path: Path) -> None:
-    with pytest.raises(InvalidRequest, match="holds no encoder"):
+    with pytest.raises(InvalidRequest, match="holds no model that can be read"):
         load_bi_encoder(tmp_path, 32)
-    with pytest.raises(InvalidRequest, match=r"must be in \[3, "):
+    with pytest.raises(InvalidRequest, match="100000 is more than the 32 that this model reads"):
         load_bi_encoder(artefacts["encoder"], 100_000)
+    with pytest.raises(InvalidRequest, match="2 leave no room for a text"):
+        load_bi_encoder(artefacts["encoder"], 2)
 
 
 def test_a_version_scores_as_the_encoder_that_it_was_made_of(
@@ -172,3 +175,33 @@ def test_threads_ask_at_once_and_get_what_one_gets(
         found = list(pool.map(lambda each: values(shared, *each), asked))
     for one, other in zip(found, expected, strict=True):
         assert one == pytest.approx(other, abs=1e-6)
+
+
+def test_an_encoder_that_goes_on_after_pooling_is_refused(
+    artefacts: dict[str, Path], tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(artefacts["encoder"], source)
+    kinds = ["models.Transformer", "models.Pooling", "models.Normalize"]
+    modules = [{"type": f"sentence_transformers.{kind}"} for kind in kinds]
+    (source / "modules.json").write_text(json.dumps(modules))
+    import_bi_encoder(source, tmp_path / "version", 32)
+    modules.insert(2, {"type": "sentence_transformers.models.Dense"})
+    (source / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(InvalidRequest, match="ends in Dense; only Transformer, Pooling, Normalize"):
+        import_bi_encoder(source, tmp_path / "other", 32)
+
+
+def test_weights_that_are_missing_are_not_made_up(
+    artefacts: dict[str, Path], tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(artefacts["encoder"], source)
+    config = json.loads((source / "config.json").read_text())
+    config["num_hidden_layers"] += 1
+    (source / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InvalidRequest, match="are incomplete: no "):
+        load_bi_encoder(source, 32)
+    # A student that starts from it has a new head, and no new layers.
+    with pytest.raises(InvalidRequest, match=r"are incomplete: no bert\.encoder\.layer"):
+        load_scorer(source, head_seed=0)

@@ -277,6 +277,19 @@ def test_a_loss_that_is_not_finite_stops_the_training(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_lists_in_which_there_is_nothing_to_order_accuse_no_model(
+    tmp_path: Path, family: Family
+) -> None:
+    one = [
+        dataclasses.replace(each, documents=each.documents[:1], targets=each.targets[:1])
+        for each in family.scored[:6]
+    ]
+    options = dataclasses.replace(BRIEF, loss="point_mse")
+    start = FromScratch(STUDENT, family.teacher)
+    distil(start, [*one, *family.scored[6:24]], tmp_path / "some", options)
+    distil(start, one, tmp_path / "all", options)
+
+
 def test_a_model_that_scores_all_documents_the_same_is_refused(
     tmp_path: Path, artefacts: dict[str, Path], judged: list[RankingList]
 ) -> None:
@@ -368,6 +381,17 @@ def test_batches_show_every_example_once_before_any_again(
     counts = np.bincount([i for each in found for i in each], minlength=len(lengths))
     # The last window may have begun one more round than it ended.
     assert counts.max() - counts.min() <= 1
+
+
+@pytest.mark.parametrize(("count", "batch"), [(16, 16), (8, 4), (64, 16), (96, 16), (640, 16)])
+def test_no_batch_holds_an_example_twice_where_rounds_come_out_even(count: int, batch: int) -> None:
+    lengths = np.random.default_rng(4).integers(1, 200, size=count).tolist()
+    found = length_buckets(lengths, batch, 3 * count // batch, seed=2)
+    assert all(len(set(each)) == batch for each in found)
+    each_round = count // batch
+    for start in range(0, len(found), each_round):
+        shown = sorted(i for one in found[start : start + each_round] for i in one)
+        assert shown == list(range(count))
 
 
 def test_batches_hold_texts_of_like_length_in_random_order() -> None:

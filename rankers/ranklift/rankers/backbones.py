@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import (
     AutoConfig,
+    AutoModel,
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     BertConfig,
@@ -130,8 +131,36 @@ def load_scorer(folder: Path, *, head_seed: int | None = None, labels: int = 1) 
             model, missing = _loaded(AutoModelForSequenceClassification, folder, num_labels=labels)
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise _unreadable(folder, error) from error
-    if missing and head_seed is None:
-        raise InvalidRequest.of("uri", f'the weights in "{folder}" are incomplete: no {missing}')
+    lost = [name for name in missing if head_seed is None or not _is_above_body(model, name)]
+    if lost:
+        raise InvalidRequest.of(
+            "uri", f'the weights in "{folder}" are incomplete: no {", ".join(lost[:3])}'
+        )
+    return model
+
+
+def _is_above_body(model: PreTrainedModel, name: str) -> bool:
+    """Return whether a weight is of what stands above the layers, which may be new."""
+    body = model.base_model_prefix
+    return not name.startswith(f"{body}.") or name.startswith(f"{body}.pooler.")
+
+
+def load_body(folder: Path) -> PreTrainedModel:
+    """Return the model in `folder` without any head, in fp32.
+
+    Raises:
+        InvalidRequest: the weights are not those of such a model.
+    """
+    try:
+        model, missing = _loaded(AutoModel, folder)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise _unreadable(folder, error) from error
+    # Nobody reads what the pooler says.
+    lost = [name for name in missing if not name.startswith("pooler.")]
+    if lost:
+        raise InvalidRequest.of(
+            "uri", f'the weights in "{folder}" are incomplete: no {", ".join(lost[:3])}'
+        )
     return model
 
 
@@ -198,7 +227,9 @@ def load_language_model(folder: Path) -> PreTrainedModel:
             "uri", f'"{folder}" holds no language model: {_first_line(error)}'
         ) from error
     if missing:
-        raise InvalidRequest.of("uri", f'"{folder}" holds no language model: no {missing}')
+        raise InvalidRequest.of(
+            "uri", f'"{folder}" holds no language model: no {", ".join(missing[:3])}'
+        )
     return model
 
 
@@ -302,8 +333,8 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
-def _loaded(kind: Any, folder: Path, **options: Any) -> tuple[PreTrainedModel, str]:
-    """Return the model in `folder` in fp32, and which weights it misses, "" if none."""
+def _loaded(kind: Any, folder: Path, **options: Any) -> tuple[PreTrainedModel, list[str]]:
+    """Return the model in `folder` in fp32, and the names of the weights that it misses."""
     with quiet():
         model, found = kind.from_pretrained(
             folder,
@@ -313,7 +344,7 @@ def _loaded(kind: Any, folder: Path, **options: Any) -> tuple[PreTrainedModel, s
             dtype=torch.float32,
             **options,
         )
-    return model, ", ".join(sorted(found["missing_keys"])[:3])
+    return model, sorted(found["missing_keys"])
 
 
 def _unreadable(folder: Path, error: Exception) -> RequestError:

@@ -19,12 +19,11 @@ from typing import ClassVar, TypeAlias
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from torch.nn import functional
-from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ranklift.rankers.artefacts import Lineage, Manifest, digest_of, new_artefact
-from ranklift.rankers.backbones import quiet
+from ranklift.rankers.backbones import check_fit, load_body, quiet
 from ranklift.rankers.base import Encoded, Text, Values, finite
 from ranklift.rankers.cross_encoder import load_tokenizer
 from ranklift.rankers.encoding import CHARS_PER_TOKEN, Pair, chunks, pad
@@ -37,6 +36,7 @@ CHUNK_TOKENS = 2_048
 KEPT_BYTES = 100 << 20
 # Where sentence-transformers says how it pools, in two generations of its files.
 POOLING = Path("1_Pooling") / "config.json"
+MODULES = ("Transformer", "Pooling", "Normalize")
 
 Ids: TypeAlias = tuple[int, ...]
 Embedding: TypeAlias = NDArray[np.float32]
@@ -77,6 +77,8 @@ class BiEncoder:
         self.tokenizer = tokenizer
         self._template = template_of(tokenizer, "encoder")
         self._room = max_tokens - len(self._template.before) - 1
+        if self._room < 1:
+            raise InvalidRequest.of("max_tokens", f"{max_tokens} leave no room for a text")
         # The library underneath: transformers' own call cuts by a setting that all threads share.
         self._tokens = tokenizer.backend_tokenizer
         self._tokens.no_truncation()
@@ -154,6 +156,7 @@ def import_bi_encoder(source: Path, folder: Path, max_tokens: int, *, bf16: bool
         AlreadyExists: `folder` is there already.
         InvalidRequest: as `load_bi_encoder`, or it does not pool by the mean.
     """
+    _refuse_other_modules(source)
     pooling = _pooling(source)
     if pooling != "mean":
         raise InvalidRequest.of(
@@ -172,23 +175,31 @@ def load_bi_encoder(folder: Path, max_tokens: int, *, bf16: bool = False) -> BiE
     them; it pools by the mean, whatever other files there say.
 
     Raises:
-        InvalidRequest: they cannot be read, or read no `max_tokens`.
+        InvalidRequest: they cannot be read, do not fit together, or read no `max_tokens`.
     """
-    with quiet():
-        try:
-            model: PreTrainedModel = AutoModel.from_pretrained(
-                folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
-            )
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-            reason = str(error).strip().partition("\n")[0]
-            raise InvalidRequest.of(
-                "uri", f'"{folder}" holds no encoder that can be read: {reason}'
-            ) from error
-    longest = int(model.config.max_position_embeddings)
-    if not 3 <= max_tokens <= longest:
-        raise InvalidRequest.of("max_tokens", f"{max_tokens} must be in [3, {longest}]")
+    model = load_body(folder)
+    tokenizer = load_tokenizer(folder)
+    check_fit(model, tokenizer, max_tokens)
     model = model.to(this_device())  # type: ignore[arg-type]
-    return BiEncoder(model, load_tokenizer(folder), max_tokens, bf16=bf16)
+    return BiEncoder(model, tokenizer, max_tokens, bf16=bf16)
+
+
+def _refuse_other_modules(folder: Path) -> None:
+    """Check that the encoder is nothing but a transformer whose states are pooled and scaled."""
+    path = folder / "modules.json"
+    if not path.is_file():
+        return
+    try:
+        kinds = [
+            str(each["type"]).rpartition(".")[2] for each in json.loads(path.read_text("utf-8"))
+        ]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InvalidRequest.of("start", f'"{path}" cannot be read: {error!r}') from error
+    other = [kind for kind in kinds if kind not in MODULES]
+    if other:
+        raise InvalidRequest.of(
+            "start", f'"{folder}" ends in {other[0]}; only {", ".join(MODULES)} are known'
+        )
 
 
 def _pooling(folder: Path) -> str:

@@ -72,6 +72,13 @@ def test_what_can_be_asked_is_asked_and_no_more() -> None:
     assert {query.text for query in found} == {"one two", "two three"}
 
 
+def test_one_long_document_is_asked_again_though_some_rounds_say_nothing_new() -> None:
+    words = " ".join(f"w{i}" for i in range(500))
+    for seed in range(8):
+        made = pseudo_queries([Text("d", "", words)], 200, seed=seed)
+        assert len({query.text for query in made}) == 200
+
+
 def test_documents_too_short_are_never_asked() -> None:
     documents = [Text("short", "", "one two"), Text("long", "", "one two three four five six")]
     assert {query.source for query in pseudo_queries(documents, 3)} == {"long"}

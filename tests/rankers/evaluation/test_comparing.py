@@ -66,6 +66,11 @@ def test_what_is_not_compared_is_refused() -> None:
         compare(a, a, metrics=("pnr",))
     with pytest.raises(InvalidRequest, match="different candidates, grades or rules"):
         compare(a, evaluated(1.0, 0, Rules(gain="exponential")))
+    # Relevant documents that are no candidates change what the best order is worth, and no pair.
+    scores = [np.array(GRADES) for _ in LISTS]
+    more = [{f"d{i}": int(g) for i, g in enumerate(GRADES)} | {"elsewhere": 3} for _ in LISTS]
+    with pytest.raises(InvalidRequest, match="different candidates, grades or rules"):
+        compare(a, evaluate_scores(scores, LISTS, resamples=50, judgments=more))
 
 
 def test_queries_that_can_tell_nothing_are_not_counted() -> None:

@@ -79,3 +79,11 @@ def test_what_is_no_ensemble_is_refused(tmp_path: Path, artefacts: dict[str, Pat
     same = [RankingList("unknown words", lists[0].documents, (0.0, 0.0))]
     with pytest.raises(InvalidRequest, match="scores of sha256:a are all the same"):
         score_ensemble([Member(bm25, "sha256:a")], same, tmp_path)
+
+
+@pytest.mark.parametrize("constant", [0.1, 0.3, -2.7, 1e6, 0.0])
+def test_a_teacher_that_says_the_same_of_all_is_found_out_whatever_it_says(constant: float) -> None:
+    # numpy's mean of a thousand 0.1 is not 0.1: their deviation is not 0 either.
+    with pytest.raises(InvalidRequest, match="all the same"):
+        scale_of("sha256:a", 1.0, np.full(1_000, constant))
+    assert scale_of("sha256:a", 1.0, constant + np.linspace(0.0, 0.1, 9)).deviation > 0

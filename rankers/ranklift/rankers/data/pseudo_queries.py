@@ -20,6 +20,8 @@ from ranklift.v1.errors import InvalidRequest, Violation, refuse_if_any
 
 SHORTEST, LONGEST = 5, 14
 OPENINGS = 0.6
+# So many rounds in a row that say nothing new: the documents are all but used up.
+BARREN_ROUNDS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +79,8 @@ def pseudo_queries(
         )
     rng = np.random.default_rng(seed)
     found: dict[str, PseudoQuery] = {}
-    new = True
-    while new and len(found) < count:
+    barren = 0
+    while barren < BARREN_ROUNDS and len(found) < count:
         before = len(found)
         for i in rng.permutation(len(sources)):
             source, words = sources[i]
@@ -88,6 +90,5 @@ def pseudo_queries(
             found.setdefault(text.casefold(), PseudoQuery(text, source))
             if len(found) == count:
                 break
-        # A round that says nothing new: the documents are all but used up.
-        new = len(found) > before
+        barren = 0 if len(found) > before else barren + 1
     return tuple(found.values())

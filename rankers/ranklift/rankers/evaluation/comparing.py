@@ -152,7 +152,11 @@ def _check(a: Evaluation, b: Evaluation, metrics: Sequence[str]) -> None:
             "evaluations", "are of different queries; evaluate both rankers on the same lists"
         )
     # Documents may come in another order, but pairs of a query are what they are.
-    if a.rules != b.rules or (a.per_query.pairs.all != b.per_query.pairs.all).any():
+    if (
+        a.rules != b.rules
+        or a.per_query.judgments != b.per_query.judgments
+        or (a.per_query.pairs.all != b.per_query.pairs.all).any()
+    ):
         raise InvalidRequest.of(
             "evaluations",
             "are of different candidates, grades or rules; evaluate both rankers alike",

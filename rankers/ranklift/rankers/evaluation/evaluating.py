@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -116,6 +118,7 @@ def evaluate_scores(
             str(measure): values
             for measure, values in measure_rankings(scores, lists, judgments, rules).items()
         },
+        judgments=_digest(judgments),
     )
     return _summary(per_query, rules, seed, resamples)
 
@@ -164,6 +167,11 @@ def _summary(per_query: PerQuery, rules: Rules, seed: int, resamples: int) -> Ev
         rules=rules,
         per_query=per_query,
     )
+
+
+def _digest(judgments: Sequence[Judgments]) -> str:
+    known = [sorted(each.items()) for each in judgments]
+    return hashlib.sha256(json.dumps(known).encode()).hexdigest()
 
 
 def _own_judgments(each: RankingList) -> Judgments:

@@ -37,13 +37,15 @@ class PerQuery:
     """What every query contributes, arrays of shape (queries,).
 
     `judged_pairs` are those of `pairs` of which both documents were judged.
-    `measures` are NaN where a query has none.
+    `measures` are NaN where a query has none. `judgments` is the digest of what
+    was judged.
     """
 
     queries: tuple[str, ...]
     pairs: PairCounts
     judged_pairs: PairCounts
     measures: Mapping[str, Values]
+    judgments: str
 
     @property
     def concordant(self) -> Values:

@@ -26,6 +26,9 @@ from ranklift.rankers.scores.scoring import Scored, score_lists
 from ranklift.rankers.training.loop import Progress, no_progress
 from ranklift.v1.errors import InvalidRequest, Violation, refuse_if_any
 
+# Of the largest score: what fp32 models tell apart is a hundred times more.
+ROUNDING = 1e-9
+
 
 @dataclass(frozen=True, slots=True)
 class Member:
@@ -123,7 +126,8 @@ def scale_of(digest: str, weight: float, scores: Values) -> Scale:  # scores: (p
         InvalidRequest: all are the same, or there are none: they say nothing.
     """
     deviation = float(scores.std()) if len(scores) else 0.0
-    if not deviation > 0:
+    # What equal numbers deviate by is the rounding of their mean.
+    if not deviation > ROUNDING * max(1.0, float(np.abs(scores).max(initial=0.0))):
         raise InvalidRequest.of(
             "members", f"the scores of {digest} are all the same; leave this teacher out"
         )

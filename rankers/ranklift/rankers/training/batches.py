@@ -40,15 +40,18 @@ def length_buckets(
     """Return for each step the positions of `batch` examples of like length.
 
     Every example comes once before any comes again. Lengths are alike within a
-    batch, the order of the batches is random.
+    batch, the order of the batches is random. A batch that lies across the end of
+    one round and the beginning of the next may hold an example twice.
     """
     batch = min(batch, len(lengths))
-    windows = -(-steps // WINDOW)
+    # No more at once than there are: sorting would bring all copies of an example together.
+    together = min(WINDOW, len(lengths) // batch)
+    windows = -(-steps // together)
     rng = np.random.default_rng([seed, 1])
     found: list[list[int]] = []
-    for window in shuffled(len(lengths), WINDOW * batch, windows, seed=seed):
+    for window in shuffled(len(lengths), together * batch, windows, seed=seed):
         ordered = sorted(window, key=lambda i: lengths[i])
-        found += [ordered[i * batch : (i + 1) * batch] for i in rng.permutation(WINDOW)]
+        found += [ordered[i * batch : (i + 1) * batch] for i in rng.permutation(together)]
     return found[:steps]
 
 

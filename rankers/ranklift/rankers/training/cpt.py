@@ -9,6 +9,8 @@ same; from clicked documents it does. Texts are packed into rows, see `packing`.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -79,7 +81,10 @@ def pretrain(
     encoder = PairEncoder(tokenizer, "decoder", options.max_tokens)
     pairs = [encoder.encode(click.query, [click.document]).pairs[0] for click in clicks]
     learnt = [RankingList(click.query, (click.document,), (1.0,)) for click in clicks]
-    lineage = Lineage("cpt", parents, lists_digest(learnt), asdict(options))
+    said = asdict(options)
+    if not parents:
+        said["start"] = _described(model, tokenizer)
+    lineage = Lineage("cpt", parents, lists_digest(learnt), said)
     kept = folder_of(checkpoints, lineage) if checkpoints else None
     batch = min(options.batch, len(pairs))
     steps = shuffled(len(pairs), batch, options.steps, seed=options.seed)
@@ -95,6 +100,17 @@ def pretrain(
     manifest = Manifest("causal_lm", "fp32", options.max_tokens, lineage)
     leave(folder, manifest, model, tokenizer, Learnt(len(clicks), len(clicks)), trained, kept)
     return trained
+
+
+def _described(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> str:
+    """Return the digest of what a model without a parent is: its sizes and its vocabulary."""
+    vocabulary = tokenizer.backend_tokenizer.to_str()
+    return (
+        "scratch, "
+        + hashlib.sha256(
+            json.dumps([model.config.to_dict(), vocabulary], sort_keys=True, default=str).encode()
+        ).hexdigest()
+    )
 
 
 def document_loss(model: PreTrainedModel, pairs: Sequence[Pair]) -> Tensor:

@@ -220,7 +220,8 @@ def _loss(options: DistilOptions, grades: Sequence[Sequence[float]] | None) -> L
 def _described(start: Start) -> str:
     """Return in words what the digests of parents leave open."""
     if isinstance(start, FromScratch):
-        return f"scratch, {start.size}"
+        # Of several teachers, whose words it has.
+        return f"scratch, {start.size}, words of {digest_of(start.teacher)}"
     if isinstance(start, FromPretrained) and start.layers is not None:
         return f"layers {', '.join(map(str, start.layers))}"
     return "whole"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 
 import torch
 from transformers import PreTrainedModel
@@ -19,12 +20,18 @@ CHECKED_LISTS = 4
 
 
 def refuse_collapse(model: PreTrainedModel, kind: str, lists: Sequence[EncodedList]) -> None:
-    """Check on the first of `lists` that the model tells documents of one query apart.
+    """Check on the first of `lists` that hold different documents that the model tells them apart.
 
     Raises:
         TrainingFailed: all scores of a query are the same, as after a rate too high.
     """
-    batch = collate_lists(lists[:CHECKED_LISTS])
+    several = [each for each in lists if len(each.pairs) > 1]
+    telling = (each for each in several if len({pair.ids for pair in each.pairs}) > 1)
+    # Where no list has two documents that read differently, there is nothing to learn either.
+    checked = list(islice(telling, CHECKED_LISTS)) or several[:CHECKED_LISTS]
+    if not checked:
+        return
+    batch = collate_lists(checked)
     model.eval()  # type: ignore[no-untyped-call]
     with torch.inference_mode():
         scores = list_scores(model, kind, batch)

@@ -175,7 +175,7 @@ def _frozen() -> Iterator[None]:
 
 
 def _arguments(folder: str, steps: int, how: Steps, *, kept: bool) -> TrainingArguments:
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=folder,
         max_steps=steps,
         learning_rate=how.learning_rate,
@@ -195,6 +195,11 @@ def _arguments(folder: str, steps: int, how: Steps, *, kept: bool) -> TrainingAr
         ddp_find_unused_parameters=False,
         fsdp="full_shard auto_wrap" if how.sharded else None,
     )
+    # Of several GPUs one process uses its own: the Trainer would put copies of the model on all,
+    # which know nothing of what stands around its layers. To use them all is torchrun's work.
+    if arguments.n_gpu > 1:
+        arguments._n_gpu = 1
+    return arguments
 
 
 class _Loss(nn.Module, Generic[Example]):
