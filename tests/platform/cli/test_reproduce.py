@@ -63,7 +63,7 @@ def test_the_page_holds_every_table_and_a_verdict_on_every_claim(out: Path) -> N
     assert "(d) Throughput and cost" in page
     assert "(e) Score distributions" in page
     # One seed has no interval, so nothing can be shown.
-    assert page.count("NOT SHOWN AT THESE SIZES") == 5
+    assert page.count("NOT SHOWN AT THESE SIZES") == 6
     assert "Command: `ranklift reproduce --tables a,b,c,d,e --seeds 1 --size tiny`" in page
     html = (out / "reproduce.html").read_text("utf-8")
     assert html.count("<svg") == len(LOSSES)

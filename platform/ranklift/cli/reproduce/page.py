@@ -20,7 +20,7 @@ from ranklift.cli.reproduce.run import DEPTHS, LOSSES, TEACHERS, Findings, Group
 from ranklift.cli.reproduce.systems import (
     CPT_SFT,
     HYBRID,
-    LOSS_CLAIM,
+    LOSS_CLAIMS,
     TEACHER_CLAIMS,
     depth_name,
 )
@@ -37,7 +37,7 @@ from ranklift.cli.simulate.charts import Chart
 from ranklift.cli.simulate.pages import Page
 from ranklift.lift.render.grid import Grid
 
-CLAIMS: Mapping[str, tuple[Claim, ...]] = {TEACHERS: TEACHER_CLAIMS, LOSSES: (LOSS_CLAIM,)}
+CLAIMS: Mapping[str, tuple[Claim, ...]] = {TEACHERS: TEACHER_CLAIMS, LOSSES: LOSS_CLAIMS}
 TITLES = {
     TEACHERS: "(a) Teachers",
     LOSSES: "(b) Losses of students",
