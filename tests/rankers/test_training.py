@@ -27,6 +27,7 @@ from ranklift.rankers.base import (
 )
 from ranklift.rankers.encoding import PairEncoder, pad
 from ranklift.rankers.evaluation import evaluate
+from ranklift.rankers.failures import TrainingFailed
 from ranklift.rankers.pretrained import minilm_folder
 from ranklift.rankers.scores import score_lists
 from ranklift.rankers.training.batches import collate_lists, encode_lists, length_buckets
@@ -40,7 +41,6 @@ from ranklift.rankers.training.distil import (
     distil,
     standard,
 )
-from ranklift.rankers.training.loop import TrainingFailed
 from ranklift.rankers.training.sft import SftOptions, finetune
 from ranklift.v1.errors import AlreadyExists, InvalidRequest, NotReady
 

@@ -35,6 +35,7 @@ from ranklift.cli.output import complain
 from ranklift.cli.power import power
 from ranklift.cli.report import report as report_command
 from ranklift.cli.reproduce import reproduce
+from ranklift.rankers.failures import NotFinite, TrainingFailed
 from ranklift.v1.errors import RequestError
 
 HELP = "Distil, serve, split, measure and retrain search rankers, and prove the lift."
@@ -74,13 +75,19 @@ def command() -> typer.Typer:
 
 
 def main() -> None:
-    """Run the command; what the caller got wrong is one line on stderr and exit code 2."""
+    """Run the command; what the caller got wrong is one line on stderr and exit code 2.
+
+    A model that broke down is one line too, and exit code 1.
+    """
     configure_logs()
     try:
         audited(typer.main.get_command(command()))()
     except RequestError as error:
         complain(str(error))
         sys.exit(2)
+    except (TrainingFailed, NotFinite) as error:
+        complain(str(error))
+        sys.exit(1)
     except KeyboardInterrupt:
         complain("interrupted")
         sys.exit(130)

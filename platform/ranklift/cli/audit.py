@@ -14,6 +14,7 @@ from rich.table import Table
 
 from ranklift.cli.options import Home
 from ranklift.cli.output import complain, out
+from ranklift.rankers.failures import NotFinite, TrainingFailed
 from ranklift.v1.errors import InvalidRequest, RequestError
 
 # Commands that change the registry or the log, and the parameter that names what they change.
@@ -30,6 +31,7 @@ CHANGES: dict[str, str] = {
     "retrain run": "schedule",
     "retrain execute": "run_id",
     "train bm25": "name",
+    "train bi-encoder": "name",
     "train cpt": "name",
     "train sft": "name",
     "train distil": "name",
@@ -54,7 +56,7 @@ READS = frozenset(
         "simulate coverage", "simulate matrix", "simulator fit", "simulator realism",
         "serve all", "serve gateway", "serve ranker", "serve scheduler",
         "experiment list", "experiment show", "experiment schema", "layer list", "token list",
-        "ramp status", "forecast list", "train score", "retrain list", "events export",
+        "ramp status", "forecast list", "train score", "train pseudo-queries", "retrain list", "events export",
         "events status", "events quarantine",
     }
 )  # fmt: skip
@@ -78,6 +80,9 @@ def _recorded(callback: Callable[..., Any], path: str) -> Callable[..., Any]:
             outcome = "ok"
         except RequestError as error:
             outcome = f"{error.code}: {error}"
+            raise
+        except (TrainingFailed, NotFinite) as error:
+            outcome = f"FAILED: {error}"
             raise
         except (KeyboardInterrupt, typer.Exit, SystemExit):
             outcome = "CANCELLED"

@@ -12,7 +12,7 @@ from ranklift.v1.errors import InvalidRequest, NotFound
 
 COLLECTION = "collection.tsv"
 IRDS, LOG = "irds:", "log:"
-SAY_FORMAT = "say what it is with --format"
+SAY_FORMAT = "say what it is with --format (evaluate: --data-format)"
 
 
 class Format(StrEnum):

@@ -10,6 +10,8 @@ from typing import Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from ranklift.rankers.failures import NotFinite
+
 Values: TypeAlias = NDArray[np.float64]
 
 
@@ -112,7 +114,7 @@ class Ranker(Protocol[SizedP]):
         """Return the scores of pairs, of any queries, shape (pairs,). Any threads, at once.
 
         Raises:
-            ArithmeticError: a score is not finite.
+            NotFinite: a score is not finite.
         """
 
 
@@ -134,7 +136,7 @@ class ListRanker(Protocol):
         """Return the scores of `documents` in their order, however long it takes.
 
         Raises:
-            ArithmeticError: a score is not finite.
+            NotFinite: a score is not finite.
         """
 
 
@@ -148,7 +150,7 @@ def score_texts(
     """Return the scores of `documents` in their order, and what they cost.
 
     Raises:
-        ArithmeticError: a score is not finite.
+        NotFinite: a score is not finite.
     """
     if isinstance(ranker, ListRanker):
         return ranker.score_list(query, documents, max_tokens_per_document=max_tokens_per_document)
@@ -169,11 +171,11 @@ def finite(values: Values) -> Values:
     """Return `values`, shape (documents,), which must be finite.
 
     Raises:
-        ArithmeticError: one of them is not. A ranking by NaN is no ranking.
+        NotFinite: one of them is not. A ranking by NaN is no ranking.
     """
     wrong = np.flatnonzero(~np.isfinite(values))
     if wrong.size:
-        raise ArithmeticError(
+        raise NotFinite(
             f"the scores of {wrong.size} of {values.size} documents are not finite, "
             f"first at position {wrong[0]}; the model version is broken"
         )

@@ -55,7 +55,7 @@ class Cascade:
         """Return the scores of `documents`: all of the best `top_k` are ranked again.
 
         Raises:
-            ArithmeticError: a score is not finite.
+            NotFinite: a score is not finite.
         """
         limit = max_tokens_per_document
         first = score_texts(self.first, query, documents, max_tokens_per_document=limit)

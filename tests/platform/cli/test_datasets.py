@@ -244,7 +244,8 @@ def test_what_cannot_be_told_is_said(tmp_path: Path, beir: Path, msmarco: Path) 
         format_of(str(tmp_path / "none"))
     (tmp_path / "empty").mkdir()
     with pytest.raises(
-        InvalidRequest, match=r"neither corpus.jsonl nor collection.tsv; .*--format"
+        InvalidRequest,
+        match=r"neither corpus.jsonl nor collection.tsv; .*--format .*evaluate: --data-format",
     ):
         format_of(str(tmp_path / "empty"))
     (beir / "collection.tsv").write_text("0\ta\n")

@@ -20,7 +20,7 @@ from ranklift.cli.reproduce.scale import TINY
 from ranklift.cli.reproduce.systems import LOSSES, cpt_sft, loss_systems
 from ranklift.cli.reproduce.training import Training
 from ranklift.cli.reproduce.workshop import Workshop
-from ranklift.v1.errors import RequestError
+from ranklift.v1.errors import InvalidRequest, RequestError
 
 Run = Callable[..., str]
 
@@ -154,3 +154,27 @@ def test_a_wrong_flag_is_one_line(
             catch_exceptions=False,
         )
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--out", "{file}/x"), "out: .* cannot be written"),
+        (("--collection", "small", "--folds", "1", "--out", "{file}/x"), "cannot be written"),
+        (("--collection", "small", "--tables", "a"), "tables: is of synthetic worlds"),
+        (("--collection", "small", "--seeds", "3"), "seeds: is of synthetic worlds"),
+        (("--collection", "small", "--size", "small"), "size: is of synthetic worlds"),
+        (("--collection", "small", "--jobs", "0"), "jobs: is of synthetic worlds"),
+        (("--folds", "1"), "folds: is of a collection, and there is none"),
+        (("--teacher", "minilm"), "teacher: is of a collection, and there is none"),
+        (("--warm-steps", "9"), "warm_steps: is of a collection, and there is none"),
+    ],
+)
+def test_what_would_be_ignored_or_cannot_be_written_is_refused_before_any_work(
+    tmp_path: Path, arguments: tuple[str, ...], says: str
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    line = ["reproduce", *(each.format(file=file) for each in arguments)]
+    with pytest.raises(InvalidRequest, match=says):
+        CliRunner().invoke(command(), line, catch_exceptions=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from ranklift.cli.reproduce.collection import (
     TEACHER,
     WORDS,
     CollectionRun,
+    content_digest,
     distilled,
 )
 from ranklift.cli.reproduce.collection_students import CollectionScale, parted
@@ -135,6 +136,35 @@ def test_every_system_is_measured_on_the_same_lists_and_made_once(
     }
     difference = compare(pooled[WORDS], pooled[WORDS])[1]
     assert (difference.lower, difference.upper) == (0, 0)
+
+
+def test_another_collection_of_the_same_name_gets_figures_of_its_own(
+    tmp_path: Path, ground: Ground, pretrained: Path
+) -> None:
+    judged = {q: {f"d{i}": 1 - grades.get(f"d{i}", 0) for i in range(30)}
+              for q, grades in JUDGMENTS.items()}  # fmt: skip
+    memory = Memory(tmp_path)
+    words = []
+    for each in (ground, ground_of(QUERIES, judged), ground):
+        run = CollectionRun("small", each, pretrained, pretrained, memory, SCALE)
+        words.append(run.results(0)[1].figures)
+    assert words[0] == words[2] != words[1]
+    assert len(memory.made) == 2 * 6
+
+
+def test_whatever_of_a_collection_changes_its_digest_does(ground: Ground) -> None:
+    collection = ground.collection
+    document = collection.documents["d3"]
+    others = [
+        replace(collection, documents={**collection.documents, "d3": replace(document, title="x")}),
+        replace(collection, queries={**QUERIES, "q0": "amber or delta"}),
+        replace(collection, judgments={**JUDGMENTS, "q0": {"d0": 2}}),
+    ]
+    found = [content_digest(Ground(each, ground.candidates)) for each in (collection, *others)]
+    turned = {q: ids[::-1] for q, ids in ground.candidates.items()}
+    found.append(content_digest(Ground(collection, turned)))
+    assert len(set(found)) == 5
+    assert found[0] == content_digest(ground_of(QUERIES, JUDGMENTS))
 
 
 def test_nothing_is_learnt_from_test_queries(

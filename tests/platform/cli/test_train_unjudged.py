@@ -136,6 +136,8 @@ def test_lists_go_into_a_folder_that_is_there(
     output = tmp_path / "nowhere" / "asked.jsonl"
     assert run("pseudo-queries", "--collection", str(collection), "--output", str(output)) == 2
     assert "output: there is no folder" in capsys.readouterr().err
+    assert run("pseudo-queries", "--collection", "nowhere", "--output", str(tmp_path)) == 2
+    assert "is a folder; name a file" in capsys.readouterr().err
     again = [tmp_path / name for name in ("one.jsonl", "two.jsonl", "other.jsonl")]
     for path, seed in zip(again, ("1", "1", "2"), strict=True):
         of = ("--collection", str(collection), "--output", str(path), "--count", "9")
@@ -144,3 +146,16 @@ def test_lists_go_into_a_folder_that_is_there(
     assert one == two != other
     assert all("grade" not in line and "target" not in line for line in one.splitlines())
     assert len({json.loads(line)["query"] for line in one.splitlines()}) == 9
+
+
+def test_a_collection_that_no_list_comes_out_of_is_refused(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = {f"d{i}": Document(f"d{i}", "", " ".join(WORDS[i:])) for i in range(3)}
+    save_beir(Collection(texts, {"q": "amber"}, {}), tmp_path / "small")
+    of = ("--collection", str(tmp_path / "small"), "--output", str(tmp_path / "asked.jsonl"))
+    assert run("pseudo-queries", *of) == 2
+    assert "collection: no query can be made" in capsys.readouterr().err
+    assert not (tmp_path / "asked.jsonl").exists()
+    assert run("pseudo-queries", *of, "--depth", "3") == 2
+    assert "--depth" in capsys.readouterr().err

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, Any
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
-from ranklift.cli.train.file import defaults_of
+from ranklift.cli.train.file import TrainingFile, defaults_of
 from ranklift.v1.errors import InvalidRequest, NotFound
 
 FLAGS = {
@@ -88,3 +91,64 @@ def test_a_file_that_cannot_be_read_is_one_line(
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="cannot be read"):
         defaults_of(tmp_path / "none.toml", "cpt", FLAGS)
+
+
+SAID: dict[str, Any] = {}
+
+
+def stages() -> typer.Typer:
+    """Return two commands of which one takes a file."""
+    app = typer.Typer()
+
+    @app.command()
+    def distil(
+        teacher: Annotated[list[str] | None, typer.Option()] = None,
+        name: Annotated[str, typer.Option()] = "student",
+        steps: Annotated[int, typer.Option(min=1)] = 600,
+        bf16: Annotated[bool, typer.Option()] = False,
+        file: TrainingFile = None,
+    ) -> None:
+        SAID.update(teacher=teacher, name=name, steps=steps, bf16=bf16)
+
+    @app.command()
+    def other() -> None:
+        """Make a group of it."""
+
+    return app
+
+
+@pytest.mark.parametrize("teacher", ['"teacher@1"', '["teacher@1"]'])
+def test_a_lone_value_is_a_list_of_one(tmp_path: Path, teacher: str) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text(f"steps = 7\n[distil]\nbf16 = true\nteacher = {teacher}\n")
+    line = ["distil", "--file", str(file), "--name", "small"]
+    done = CliRunner().invoke(stages(), line, catch_exceptions=False)
+    assert done.exit_code == 0
+    assert SAID == {"teacher": ["teacher@1"], "name": "small", "steps": 7, "bf16": True}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("steps = [1, 2]", "steps: takes one value, not a list"),
+        ('steps = "many"', "steps: .*integer"),
+        ("steps = 2.5", "steps: .*integer"),
+        ("steps = true", "steps: is neither on nor off"),
+        ("steps = 0", "steps: .*1"),
+        ('[distil]\nbf16 = "perhaps"', "bf16: .*boolean"),
+        ('[distil]\nname = ["a"]', "name: takes one value"),
+    ],
+)
+def test_a_value_of_a_wrong_type_is_named_with_its_file(
+    tmp_path: Path, text: str, says: str
+) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text(text)
+    with pytest.raises(InvalidRequest, match=rf"run\.toml: {says}"):
+        CliRunner().invoke(stages(), ["distil", "--file", str(file)], catch_exceptions=False)
+
+
+def test_a_key_without_a_value_says_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text("seed:\ncpt: {steps: 20}\n")
+    assert defaults_of(file, "cpt", FLAGS) == {"steps": 20}

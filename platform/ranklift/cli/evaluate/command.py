@@ -50,6 +50,9 @@ def evaluate(
     learnt_from: Annotated[
         str, typer.Option(help="Data that the systems learnt from: what leaked is said.")
     ] = "",
+    learnt_split: Annotated[
+        str, typer.Option(help="The part of --learnt-from: train, dev, ...")
+    ] = "",
     depth: Depth = 50,
     data_format: Annotated[str, typer.Option(help="How the data is written, if unclear.")] = "",
     split: Split = "",
@@ -97,7 +100,10 @@ def evaluate(
     from ranklift.cli.evaluate.writing import check_output, write
     from ranklift.cli.lessons import choice_of
     from ranklift.rankers.evaluation import Rules, parse_measures
+    from ranklift.v1.errors import InvalidRequest
 
+    if learnt_split and not learnt_from:
+        raise InvalidRequest.of("learnt_split", "of what is not said; give --learnt-from")
     rules = Rules(
         measures=parse_measures(measures),
         gain="linear" if gain is Gain.LINEAR else "exponential",
@@ -106,9 +112,10 @@ def evaluate(
     )
     check_output(style, output)
     sources = find_sources(systems, home)
-    ground = judged_lists(data, choice_of(data_format, split, qrels, run, depth), fold, home)
+    choice = choice_of(data_format, split, qrels, run, depth)
+    ground = judged_lists(data, choice, fold, home)
     if learnt_from:
-        tell_leakage(learnt_from, ground, home)
+        tell_leakage(learnt_from, learnt_split, ground, home, data=data, choice=choice, fold=fold)
     scored = []
     for source in sources:
         with bar(escape(source.name)) as progress:

@@ -77,7 +77,7 @@ def score(source: Source, ground: JudgedLists, advance: Advance) -> Scored:
 
     Raises:
         NotFound, InvalidRequest: as `load_version` and `run_scores`.
-        ArithmeticError: a score is not finite.
+        NotFinite: a score is not finite.
     """
     if source.is_run:
         scores, note = run_scores(source.path, ground)

@@ -16,7 +16,9 @@ every system orders the same candidates.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -218,9 +220,14 @@ class CollectionRun:
 
     @cached_property
     def _words(self) -> tuple[str, BM25]:
-        folder = self.kept.model({"collection": self.name, "system": WORDS})
+        folder = self.kept.model({**self._of, "system": WORDS})
         words = load_bm25(folder) if folder.exists() else build_bm25(self.ground.texts(), folder)
         return digest_of(folder), words
+
+    @cached_property
+    def _of(self) -> dict[str, str]:
+        """Which collection results are of: two of one name may share a run's folder."""
+        return {"collection": self.name, "content": content_digest(self.ground)}
 
     @cached_property
     def _folds(self) -> tuple[Fold, ...]:
@@ -234,13 +241,33 @@ class CollectionRun:
 
     def _key(self, system: str, fold: int | None = None) -> dict[str, Any]:
         return {
-            "collection": self.name,
+            **self._of,
             "system": system,
             "fold": fold,
             "seed": self.seed,
             "scale": asdict(self.scale),
             "teacher": digest_of(self.teacher),
         }
+
+
+def content_digest(ground: Ground) -> str:
+    """Return a digest of a collection's documents, queries, judgments and candidates."""
+    found = hashlib.sha256()
+    for line in _content(ground):
+        found.update(json.dumps(line, sort_keys=True).encode() + b"\n")
+    return f"sha256:{found.hexdigest()}"
+
+
+def _content(ground: Ground) -> Iterator[tuple[object, ...]]:
+    collection = ground.collection
+    for document in collection.documents.values():
+        yield "document", document.id, document.title, document.text
+    for query_id, text in collection.queries.items():
+        yield "query", query_id, text
+    for query_id, grades in collection.judgments.items():
+        yield "judgments", query_id, dict(grades)
+    for query_id, document_ids in ground.candidates.items():
+        yield "candidates", query_id, *document_ids
 
 
 def _with_targets(lists: Sequence[RankingList], scores: Scores) -> list[RankingList]:

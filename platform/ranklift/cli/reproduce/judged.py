@@ -23,7 +23,7 @@ from ranklift.cli.reproduce.collection import (
 from ranklift.cli.reproduce.collection_students import CollectionScale
 from ranklift.cli.reproduce.report import write_report
 from ranklift.cli.reproduce.results import NDCG_10, Result
-from ranklift.cli.reproduce.run_folder import RunFolder
+from ranklift.cli.reproduce.run_folder import RunFolder, check_out
 from ranklift.cli.simulate.pages import Page
 from ranklift.lift.render.grid import Grid, Row
 from ranklift.rankers.evaluation import Difference, Evaluation, compare
@@ -41,7 +41,8 @@ def reproduce_collection(
     """Run the folds that are not run yet, and report them.
 
     Raises:
-        InvalidRequest: there is no such fold or teacher, or the collection is not as it must be.
+        InvalidRequest: there is no such fold or teacher, the folder cannot be written, or the
+            collection is not as it must be.
         NotFound: there is no collection.
         NotReady: the teacher's weights are not installed.
     """
@@ -49,6 +50,7 @@ def reproduce_collection(
         raise InvalidRequest.of("teacher", f'"{teacher}" must be one of {", ".join(TEACHERS)}')
     scale = _scale(warm_steps)
     chosen = _folds(folds, scale.folds)
+    check_out(out)
     encoder = mpnet_folder(out / "pretrained" / "mpnet") if teacher == "mpnet" else minilm_folder()
     run = CollectionRun(
         name=collection.name,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import tempfile
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,21 @@ from pathlib import Path
 from typing import Any
 
 from ranklift.v1.errors import InvalidRequest
+
+
+def check_out(folder: Path) -> None:
+    """Make the folder of a run, and check that files can be made in it.
+
+    Raises:
+        InvalidRequest: they cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise InvalidRequest.of(
+            "out", f'"{folder}" cannot be written: {error.strerror}; name another folder'
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import torch
 from ranklift.cli.reproduce.page import page_of, values_of
 from ranklift.cli.reproduce.report import write_report
 from ranklift.cli.reproduce.run import TABLES, run
-from ranklift.cli.reproduce.run_folder import RunFolder
+from ranklift.cli.reproduce.run_folder import RunFolder, check_out
 from ranklift.cli.reproduce.scale import SCALES, Scale
 from ranklift.cli.reproduce.systems import depth_name
 from ranklift.cli.reproduce.training import Training
@@ -30,6 +30,7 @@ def reproduce_synthetic(tables: str, seeds: int, size: str, jobs: int, out: Path
         raise InvalidRequest.of("tables", f'"{unknown[0]}" must be of {",".join(TABLES)}')
     if size not in SCALES:
         raise InvalidRequest.of("size", f'"{size}" must be one of {", ".join(SCALES)}')
+    check_out(out)
     scale = SCALES[size]
     made_by = {
         "scale": scale.unsaid(),

@@ -28,7 +28,7 @@ from ranklift.rankers.base import Ranker, RankingList, score_texts
 from ranklift.rankers.cross_encoder import load_tokenizer
 from ranklift.rankers.encoding import PairEncoder
 from ranklift.rankers.evaluation import evaluate_scores
-from ranklift.rankers.training.loop import TrainingFailed
+from ranklift.rankers.failures import TrainingFailed
 
 Scores = list[NDArray[np.float64]]
 

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from ranklift.cli.data_options import Depth
 from ranklift.cli.output import out
 from ranklift.cli.train.options import Seed
 
@@ -19,7 +18,7 @@ def pseudo_queries(
     documents: Annotated[
         int, typer.Option(min=4, help="Documents of each list, drawn from BM25's best.")
     ] = 12,
-    depth: Depth = 50,
+    depth: Annotated[int, typer.Option(min=4, help="Candidates per query, BM25's best.")] = 50,
     seed: Seed = 0,
 ) -> None:
     """Make queries out of a collection's documents, each with documents to be put in order.
@@ -28,14 +27,27 @@ def pseudo_queries(
     query is a few words that stand together in a document, which itself is not in the list.
     """
     from ranklift.cli.collections import Ground
-    from ranklift.cli.pseudo_lists import pseudo_lists
+    from ranklift.cli.pseudo_lists import LEAST_DOCUMENTS, pseudo_lists
     from ranklift.rankers.data.jsonl import write_lists
     from ranklift.simulator.collections import load_beir
     from ranklift.v1.errors import InvalidRequest
 
+    if output.is_dir():
+        raise InvalidRequest.of("output", f'"{output}" is a folder; name a file')
     if not output.parent.is_dir():
         raise InvalidRequest.of("output", f'there is no folder "{output.parent}"; make it first')
     ground = Ground(load_beir(collection, judgments_file=None), {})
     lists = pseudo_lists(ground, count, depth=depth, documents=documents, seed=seed)
-    write_lists(output, lists)
+    if not lists:
+        raise InvalidRequest.of(
+            "collection",
+            f"no query can be made: for no words of a document does BM25 find {LEAST_DOCUMENTS} "
+            f"others among {len(ground.collection.documents)} documents; give more documents",
+        )
+    try:
+        write_lists(output, lists)
+    except OSError as error:
+        raise InvalidRequest.of(
+            "output", f'"{output}" cannot be written: {error.strerror}'
+        ) from error
     out.print(f"{len(lists)} queries of {documents} documents at most: {output}")

@@ -28,11 +28,33 @@ def _fill(context: typer.Context, file: Path | None) -> Path | None:
     if file is not None:
         group = context.parent.command if context.parent else context.command
         commands: Mapping[str, Any] = getattr(group, "commands", {})
-        context.default_map = {
-            **(context.default_map or {}),
-            **defaults_of(file, context.info_name or "", _flags(context, commands)),
-        }
+        found = defaults_of(file, context.info_name or "", _flags(context, commands))
+        context.default_map = {**(context.default_map or {}), **_taken(context, file, found)}
     return file
+
+
+def _taken(context: typer.Context, file: Path, found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values that the flags take; a lone one where there may be several is a list.
+
+    Raises:
+        InvalidRequest: one is of another type, or out of range.
+    """
+    flags: dict[str, Any] = {each.name: each for each in context.command.get_params(context)}
+    taken, violations = {}, []
+    for key, value in found.items():
+        flag = flags[key]
+        given = [value] if flag.multiple and not isinstance(value, list) else value
+        try:
+            if isinstance(given, list) and not flag.multiple:
+                raise typer.BadParameter("takes one value, not a list of them")
+            if isinstance(given, bool) and not flag.is_flag:
+                raise typer.BadParameter("is neither on nor off; give a value")
+            flag.process_value(context, given)
+        except typer.BadParameter as error:
+            violations.append(Violation(f"{file}: {key}", error.message))
+        taken[key] = given
+    refuse_if_any(violations)
+    return taken
 
 
 TrainingFile = Annotated[
@@ -43,6 +65,8 @@ TrainingFile = Annotated[
 
 def defaults_of(file: Path, stage: str, flags: Mapping[str, frozenset[str]]) -> dict[str, Any]:
     """Return what `file` says for a stage; `flags` are the names of each stage's flags.
+
+    A key of YAML without a value says nothing.
 
     Raises:
         NotFound: there is no such file.
@@ -66,7 +90,8 @@ def defaults_of(file: Path, stage: str, flags: Mapping[str, frozenset[str]]) -> 
     refuse_if_any(violations)
     shared = {key: value for key, value in content.items() if key in flags[stage]}
     own = content.get(stage, {})
-    return shared | dict(own if isinstance(own, Mapping) else {})
+    said = shared | dict(own if isinstance(own, Mapping) else {})
+    return {key: value for key, value in said.items() if value is not None}
 
 
 def _content(file: Path) -> Mapping[str, Any]:

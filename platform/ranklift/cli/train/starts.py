@@ -42,9 +42,16 @@ def start_of(
     From scratch it takes the vocabulary of the first teacher.
 
     Raises:
-        NotFound, NotReady, InvalidRequest: as `source_of`; from scratch without a teacher.
+        NotFound, NotReady, InvalidRequest: as `source_of`; from scratch without a teacher, or
+            with layers to keep; from what is no encoder, or has not so many layers.
     """
+    if first_layers and not layers:
+        raise InvalidRequest.of("first_layers", "of how many is not said; give --layers too")
     if start == SCRATCH:
+        if layers:
+            raise InvalidRequest.of(
+                "layers", f"{layers} of what: scratch has none to keep; give --start minilm"
+            )
         if not teachers:
             raise InvalidRequest.of(
                 "start",
@@ -56,8 +63,14 @@ def start_of(
             FromScratch(TINY_ENCODER, source_of(registry, home, "teacher", str(ref)).folder)
         )
     source = source_of(registry, home, "start", start)
+    if source.kind not in {None, "encoder"}:
+        raise InvalidRequest.of(
+            "start", f'"{start}" is of kind "{source.kind}", a student starts from an encoder'
+        )
     if layers:
         deep = depth_of(source.folder)
+        if layers > deep:
+            raise InvalidRequest.of("layers", f"{layers}, must be 1 to {deep}")
         kept = first(layers) if first_layers else alternate(layers, of=deep)
         return Begin(FromPretrained(source.folder, kept), source.parents, source.max_tokens)
     whole: Start = FromArtefact(source.folder) if source.kind else FromPretrained(source.folder)

@@ -80,7 +80,7 @@ def score_ensemble(
     Raises:
         InvalidRequest: there are no members, one is there twice, a weight is not
             more than 0, or a member gives all pairs the same score.
-        ArithmeticError: a score is not finite.
+        NotFinite: a score is not finite.
     """
     _check(members)
     total = len(members) * len(lists)

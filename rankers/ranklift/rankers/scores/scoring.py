@@ -65,7 +65,7 @@ def score_lists(
     how this program makes tokens of a pair. `progress` counts lists.
 
     Raises:
-        ArithmeticError: a score is not finite; what was scored before is kept.
+        NotFinite: a score is not finite; what was scored before is kept.
     """
     store = ScoreCache(cache / f"{digest.replace(':', '-')}-{READING}")
     keys = pair_keys(lists)

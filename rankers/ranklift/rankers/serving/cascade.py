@@ -35,7 +35,7 @@ async def cascade_scores(
 
     Raises:
         Overloaded, InvalidRequest, Expired: the first stage's.
-        ArithmeticError: a score of either stage is not finite.
+        NotFinite: a score of either stage is not finite.
     """
     cheap, dear = stages
     first = await scoring.scores(cheap, asked)

@@ -126,7 +126,7 @@ class Scheduler:
         Raises:
             Overloaded, InvalidRequest: as `admit`, now that the tokens are known.
             Expired: `expires` passed.
-            ArithmeticError: a score is not finite.
+            NotFinite: a score is not finite.
         """
         call = place.call if place else self._new(cost, 0, expires)
         self._queue.discard(call)

@@ -81,7 +81,7 @@ class Scoring:
         """Return the documents' scores; what cannot be in time is refused before any work.
 
         Raises:
-            Overloaded, InvalidRequest, Expired, ArithmeticError: as `Scheduler.score`.
+            Overloaded, InvalidRequest, Expired, NotFinite: as `Scheduler.score`.
         """
         estimated = stage.lengths.estimate(
             asked.query, asked.documents, asked.max_tokens_per_document

@@ -43,6 +43,7 @@ from ranklift.rankers.cross_encoder import load_tokenizer
 from ranklift.rankers.encoding import PairEncoder
 from ranklift.rankers.losses import margin_ranking
 from ranklift.rankers.losses.choice import LOSSES, Loss, distillation_loss
+from ranklift.rankers.saving import kind_of
 from ranklift.rankers.training.batches import (
     EncodedList,
     collate_lists,
@@ -242,6 +243,10 @@ def _begin(
     tokenizer = load_tokenizer(start.folder)
     if isinstance(start, FromPretrained):
         model, parent = load_scorer(start.folder, head_seed=options.seed), digest_of(start.folder)
+        if kind_of(model) != "encoder":
+            raise InvalidRequest.of(
+                "start", f'"{start.folder}" is a decoder, a student starts from an encoder'
+            )
         if start.layers is not None:
             model = cut(model, start.layers)
     else:

@@ -8,8 +8,8 @@ from itertools import islice
 import torch
 from transformers import PreTrainedModel
 
+from ranklift.rankers.failures import TrainingFailed
 from ranklift.rankers.training.batches import EncodedList, collate_lists, list_scores
-from ranklift.rankers.training.loop import TrainingFailed
 
 # Logits live on a scale of 1 (the margin of the rank loss, the standard
 # deviation of the teacher's scores), where fp32 keeps six digits: a spread below

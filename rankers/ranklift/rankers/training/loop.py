@@ -32,6 +32,7 @@ from transformers import (
 )
 
 from ranklift.rankers.backbones import quiet, seeded
+from ranklift.rankers.failures import TrainingFailed
 from ranklift.rankers.training.checkpoints import (
     keep_losses,
     kept_losses,
@@ -49,10 +50,6 @@ TAIL_SHARE = 0.1
 WEIGHTS = "model.safetensors"
 
 Example = TypeVar("Example")
-
-
-class TrainingFailed(Exception):
-    """A model that learnt nothing, and why."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -405,3 +405,47 @@ def test_a_fold_judges_on_its_own_part_of_the_queries_and_says_what_leaked(
     )
     assert run("evaluate", system, "--data", "collection", "--fold", "3/2") == 2
     assert 'fold: "3/2" must be like 2/5' in capsys.readouterr().err
+
+
+def test_leakage_counts_the_queries_of_the_split_that_was_learnt_from(
+    run: Run, collection: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    system = write_run(tmp_path / "system.trec", 0.5)
+    header, *lines = (collection / "qrels" / "test.tsv").read_text().splitlines(keepends=True)
+    mine = [line for line in lines if line.startswith(("q0\t", "q1\t"))]
+    for name, kept in (("train", [each for each in lines if each not in mine]), ("test", mine)):
+        (collection / "qrels" / f"{name}.tsv").write_text("".join([header, *kept]))
+    of = ("evaluate", system, "--data", "collection", "--learnt-from", "./collection")
+
+    def said(*arguments: str) -> str:
+        capsys.readouterr()
+        assert run(*of, *arguments) == 0
+        return " ".join(capsys.readouterr().err.split())
+
+    assert "in the training split" not in said("--learnt-split", "train")
+    assert "2 of 2 test queries are in the training split" in said("--learnt-split", "test")
+    assert "2 of 2 test queries are in the training split" in said()
+    # The file of queries holds those of both splits.
+    assert "in the training split" not in said("--split", "train")
+    same = ("--split", "train", "--learnt-split", "train")
+    assert "test queries are in the training split" in said(*same)
+    for fold in ("1/2", "2/2"):  # by text, so that none is on both sides
+        assert "in the training split" not in said(*same, "--fold", fold)
+    # What was learnt from the other split had no such fold.
+    trained = ("--split", "train", "--learnt-split", "test", "--fold", "1/2")
+    assert "in the training split" not in said(*trained)
+
+    assert run("evaluate", system, "--data", "collection", "--learnt-split", "train") == 2
+    assert "learnt_split: of what is not said" in capsys.readouterr().err
+
+
+def test_every_list_of_a_file_was_learnt_from_judged_or_not(
+    run: Run, collection: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    system = write_run(tmp_path / "system.trec", 0.5)
+    row = {"query": "word0 <script>", "documents": [{"id": d, "text": d} for d in ("a", "b")]}
+    (tmp_path / "asked.jsonl").write_text(json.dumps(row) + "\n")
+    of = ("--data", "collection", "--learnt-from", "asked.jsonl")
+    assert run("evaluate", system, *of) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"1 of {QUERIES} test queries are in the training split" in said
