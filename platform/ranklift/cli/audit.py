@@ -56,8 +56,8 @@ READS = frozenset(
         "simulate coverage", "simulate matrix", "simulator fit", "simulator realism",
         "serve all", "serve gateway", "serve ranker", "serve scheduler",
         "experiment list", "experiment show", "experiment schema", "layer list", "token list",
-        "ramp status", "forecast list", "train score", "train pseudo-queries", "retrain list", "events export",
-        "events status", "events quarantine",
+        "ramp status", "forecast list", "train score", "train pseudo-queries", "retrain list",
+        "events export", "events status", "events quarantine",
     }
 )  # fmt: skip
 
