@@ -115,7 +115,8 @@ def sft(
                 sharded=sharded,
             )
         if is_writer():
+            made(register(registry, ref, folder, parents=source.parents))
             judged = judged_on(lesson, {str(ref): folder})
-            figures = judged.get(str(ref), {})
-            made(register(registry, ref, folder, parents=source.parents, metrics=figures))
+            if judged:
+                registry.models.record_metrics(ref, judged[str(ref)])
             noted(judged)

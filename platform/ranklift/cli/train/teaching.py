@@ -167,11 +167,11 @@ def distil(
                 checkpoints=settings.home / "training",
             )
         if is_writer():
-            judged = judged_on(lesson, {**taught.folders, str(ref): folder})
-            figures = judged.get(str(ref), {})
-            parents = (*taught.refs, *begin.parents)
-            made(register(registry, ref, folder, parents=parents, metrics=figures))
+            made(register(registry, ref, folder, parents=(*taught.refs, *begin.parents)))
             _told(taught)
+            judged = judged_on(lesson, {**taught.folders, str(ref): folder})
+            if judged:
+                registry.models.record_metrics(ref, judged[str(ref)])
             noted(judged, teacher=str(taught.refs[0]) if taught.refs else "", student=str(ref))
 
 
