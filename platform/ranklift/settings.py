@@ -137,7 +137,8 @@ class RampSettings(_Section):
 
 
 class RetrainSettings(_Section):
-    """Retraining. A run takes `steps` steps of `lists` ranking lists each. `click_weight` is the
+    """Retraining. A run takes `steps` steps of `lists` ranking lists each. `learning_rate` suits
+    small students from scratch; pretrained ones, as MiniLM, want about 1e-4. `click_weight` is the
     weight of a margin loss on clicked documents beside the teacher's scores. `judgments` is a
     folder in BEIR layout that new versions are compared on; held-out clicks when it is empty.
     `ramp` are the traffic shares, growing, that a new version's experiment goes through, each for

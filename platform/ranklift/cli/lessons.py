@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ranklift.cli.dataset_formats import Format
 from ranklift.cli.datasets import Choice, open_dataset
-from ranklift.rankers.base import RankingList
+from ranklift.rankers.base import ClickedText, RankingList
 from ranklift.rankers.data.judged import Judged
-from ranklift.rankers.data.splits import folds
+from ranklift.rankers.data.splits import fold_of, folds, normalised
 from ranklift.v1.errors import InvalidRequest
 
 FOLD = re.compile(r"(\d+)/(\d+)")
@@ -33,6 +34,21 @@ class Lesson:
         judged = self.judged
         return tuple(q for q in self.test if q in judged.grades and judged.candidates.get(q))
 
+    def judged_beside(self, learnt: Iterable[str]) -> Lesson:
+        """Return the lesson that is judged on all queries but those that say what `learnt` do.
+
+        Raises:
+            InvalidRequest: no other query has a judgment.
+        """
+        said = {normalised(query) for query in learnt}
+        queries = self.judged.queries.items()
+        lesson = replace(self, test=tuple(q for q, text in queries if normalised(text) not in said))
+        if not lesson.test_queries():
+            raise InvalidRequest.of(
+                "data", "judges no query beside those that are learnt; give --fold, or leave it out"
+            )
+        return lesson
+
 
 def lesson_of(data: str, choice: Choice, fold: str, home: Path | None) -> Lesson:
     """Return the lesson of `data`, without the part that `fold` ("2/5") keeps for judging.
@@ -43,11 +59,28 @@ def lesson_of(data: str, choice: Choice, fold: str, home: Path | None) -> Lesson
     judged = open_dataset(data, choice, home=home)
     if not fold:
         return Lesson(judged, tuple(judged.queries), ())
+    number, count = _parsed(fold)
+    chosen = folds(judged.queries, count)[number - 1]
+    return Lesson(judged, chosen.train, chosen.test)
+
+
+def learnt_clicks(clicks: Sequence[ClickedText], fold: str) -> list[ClickedText]:
+    """Return the clicks but for those of queries that `fold` ("2/5") keeps for judging.
+
+    Raises:
+        InvalidRequest: there is no such fold.
+    """
+    if not fold:
+        return list(clicks)
+    number, count = _parsed(fold)
+    return [each for each in clicks if fold_of(each.query, count) != number]
+
+
+def _parsed(fold: str) -> tuple[int, int]:
     match = FOLD.fullmatch(fold)
     if not match or not 1 <= int(match[1]) <= int(match[2]):
         raise InvalidRequest.of("fold", f'"{fold}" must be like 2/5: the second of five parts')
-    chosen = folds(judged.queries, int(match[2]))[int(match[1]) - 1]
-    return Lesson(judged, chosen.train, chosen.test)
+    return int(match[1]), int(match[2])
 
 
 def choice_of(

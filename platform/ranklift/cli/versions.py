@@ -12,9 +12,15 @@ from ranklift.store.values import Lineage, ModelRef, ModelVersion
 
 
 def new_version(registry: Registry, models_folder: Path, model: str) -> tuple[ModelRef, Path]:
-    """Return the next version of a model and the folder that its artefact is to be written to."""
-    ref = ModelRef(model, registry.models.next_version(model))
-    return ref, models_folder.absolute() / ref.model / ref.version
+    """Return the next version of a model and the folder that its artefact is to be written to.
+
+    A number whose folder is there is left out: who wrote it was killed before it was registered.
+    """
+    folder = models_folder.absolute() / model
+    number = int(registry.models.next_version(model))
+    while (folder / str(number)).exists():
+        number += 1
+    return ModelRef(model, str(number)), folder / str(number)
 
 
 def register(

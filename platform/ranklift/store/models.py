@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from sqlalchemy import Engine, select, tuple_
@@ -17,7 +17,10 @@ from ranklift.v1.errors import AlreadyExists, InvalidRequest, NotFound
 
 
 class Models:
-    """Keeps immutable model versions and the history of champions."""
+    """Keeps immutable model versions and the history of champions.
+
+    Metrics may come later than the version, once.
+    """
 
     def __init__(self, engine: Engine, *, clock: Callable[[], datetime] = utc_now) -> None:
         self._engine = engine
@@ -34,6 +37,22 @@ class Models:
         except IntegrityError:
             # Another process registered it meanwhile; a second look tells with which digest.
             return self._register(version)
+
+    def record_metrics(self, ref: ModelRef, metrics: Mapping[str, float]) -> ModelVersion:
+        """Keep what a version that has no metrics was judged to be, and return it.
+
+        Raises:
+            NotFound: the model or the version is not registered.
+            AlreadyExists: it has metrics.
+        """
+        with writing(self._engine) as session:
+            row = _found(session, ref, lock=True)
+            if row.metrics:
+                raise AlreadyExists.of(
+                    "metrics", f"{ref} has metrics, and they never change; register a new version"
+                )
+            row.metrics = dict(metrics)
+            return _to_value(row)
 
     def get(self, ref: ModelRef) -> ModelVersion:
         """Return the version.
@@ -147,8 +166,8 @@ def champion_row(ref: ModelRef, *, actor: str, reason: str, now: datetime) -> Ch
     )
 
 
-def _found(session: Session, ref: ModelRef) -> ModelVersionRow:
-    row = session.get(ModelVersionRow, (ref.model, ref.version))
+def _found(session: Session, ref: ModelRef, *, lock: bool = False) -> ModelVersionRow:
+    row = session.get(ModelVersionRow, (ref.model, ref.version), with_for_update=lock)
     if row is not None:
         return row
     if session.get(ModelRow, ref.model) is None:

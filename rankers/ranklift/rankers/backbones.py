@@ -170,13 +170,25 @@ def head_labels(folder: Path) -> int:
     Raises:
         InvalidRequest: there is no configuration that can be read.
     """
-    try:
-        with quiet():
-            config = AutoConfig.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise _unreadable(folder, error) from error
+    config = _config(folder)
     headed = any(name.endswith("ForSequenceClassification") for name in config.architectures or ())
     return int(config.num_labels) if headed else 0
+
+
+def outline(folder: Path) -> PreTrainedModel:
+    """Return the model in `folder` with a head but without its weights: no more than its shape.
+
+    Raises:
+        InvalidRequest: there is no configuration that can be read, or no such model has a head.
+    """
+    config = _config(folder)
+    try:
+        with torch.device("meta"):
+            kind: Any = AutoModelForSequenceClassification
+            model: PreTrainedModel = kind.from_config(config)
+    except ValueError as error:
+        raise _unreadable(folder, error) from error
+    return model
 
 
 def longest_input(model: PreTrainedModel) -> int | None:
@@ -345,6 +357,14 @@ def _loaded(kind: Any, folder: Path, **options: Any) -> tuple[PreTrainedModel, l
             **options,
         )
     return model, sorted(found["missing_keys"])
+
+
+def _config(folder: Path) -> Any:
+    try:
+        with quiet():
+            return AutoConfig.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise _unreadable(folder, error) from error
 
 
 def _unreadable(folder: Path, error: Exception) -> RequestError:

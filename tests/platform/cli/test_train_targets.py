@@ -186,6 +186,23 @@ def test_data_beside_the_targets_is_what_the_student_is_judged_on(
     assert version.lineage.metrics["pair_accuracy"] > 0.9
 
 
+def test_data_without_a_fold_judges_by_the_queries_that_the_targets_have_not(
+    run: Run, encoder: str, graded: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lists = rows(graded=False)
+    learnt = written(tmp_path / "scored.jsonl", lists[:20])
+    learn = ("--start", encoder, *LEARN, "--steps", "2")
+    assert run("--targets", learnt, "--data", graded, *learn) == 0
+    assert "student@1 on 5 queries that were held out" in capsys.readouterr().out
+    version = made(tmp_path)
+    assert version.lineage.metrics["queries"] == 5
+    assert read_manifest(Path(version.uri)).lineage.data == lists_digest(
+        read_target_lists(Path(learnt))
+    )
+    assert run("--targets", graded, "--data", graded, *learn) == 2
+    assert "data: judges no query beside those that are learnt" in capsys.readouterr().err
+
+
 def test_gamma_reads_the_grades_of_the_file(
     run: Run, targets: str, graded: str, encoder: str, tmp_path: Path
 ) -> None:

@@ -52,10 +52,27 @@ def test_a_version_never_changes(models: Models) -> None:
     assert error.value.violations[0].field == "version"
 
 
+def test_metrics_come_with_the_version_or_once_later(models: Models) -> None:
+    unjudged = replace(version("student", "1"), lineage=Lineage("distil", ("teacher@1",)))
+    models.register(unjudged)
+    judged = replace(unjudged, lineage=replace(unjudged.lineage, metrics={"ndcg@10": 0.1 + 0.2}))
+    assert models.record_metrics(unjudged.ref, {"ndcg@10": 0.1 + 0.2}) == judged
+    assert models.get(unjudged.ref) == judged
+    models.register(version("student", "2"))
+    for number in ("1", "2"):
+        with pytest.raises(AlreadyExists, match=f"metrics: student@{number} has metrics"):
+            models.record_metrics(ModelRef("student", number), {"ndcg@10": 0.9})
+        assert models.get(ModelRef("student", number)).lineage.metrics == {"ndcg@10": 0.1 + 0.2}
+
+
 def test_what_is_not_registered_is_not_found(models: Models) -> None:
     models.register(version("student", "1"))
     for ref, field in ((ModelRef("absent", "1"), "model"), (ModelRef("student", "9"), "version")):
-        for call in (models.get, lambda ref: models.set_champion(ref, actor="ann", reason="")):
+        for call in (
+            models.get,
+            lambda ref: models.record_metrics(ref, {"ndcg@10": 0.5}),
+            lambda ref: models.set_champion(ref, actor="ann", reason=""),
+        ):
             with pytest.raises(NotFound) as error:
                 call(ref)
             assert error.value.violations[0].field == field

@@ -5,7 +5,7 @@
 
     [sft]
     start = "teacher-lm@1"
-    learning_rate = 2e-3
+    learning_rate = 2e-5
 
 Keys are the flags' names; a flag on the command line wins. TOML, or the same as YAML.
 """

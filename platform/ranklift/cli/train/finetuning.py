@@ -21,10 +21,12 @@ from ranklift.cli.train.options import (
     Steps,
     installation,
     made,
+    refuse_given,
 )
 
 
 def sft(
+    context: typer.Context,
     start: Annotated[
         str,
         typer.Option(
@@ -37,9 +39,14 @@ def sft(
     name: Annotated[str, typer.Option(help="The teacher's name.")] = "teacher",
     steps: Steps = 300,
     batch: Batch = 16,
-    learning_rate: Rate = 2e-3,
+    learning_rate: Rate = 0.0,
     max_tokens: Annotated[
-        int, typer.Option(min=0, help="Longest input; 0: as the model it starts from, or 256.")
+        int,
+        typer.Option(
+            min=0,
+            help="Longest input; 0: as the version it starts from, or 64 for small models (96 wide "
+            "at most), 256 for pretrained ones.",
+        ),
     ] = 0,
     loss: Annotated[str, typer.Option(help="hinge (with a margin) or ranknet.")] = "hinge",
     tau: Annotated[float, typer.Option(min=0, help="The hinge's margin.")] = 1.0,
@@ -78,22 +85,31 @@ def sft(
     from ranklift.cli.lessons import choice_of, lesson_of
     from ranklift.cli.train.judging import judged_on, noted
     from ranklift.cli.train.negatives import lists_with_negatives
+    from ranklift.cli.train.pace import learning_rate_for, max_tokens_for, told
     from ranklift.cli.train.sources import source_of
     from ranklift.cli.versions import new_version, register
+    from ranklift.rankers.backbones import outline
     from ranklift.rankers.data.negatives import Mix
     from ranklift.rankers.training.processes import is_writer
     from ranklift.rankers.training.sft import SftOptions, finetune
 
+    unread = {}
+    if loss != "hinge":
+        unread["tau"] = f'is no setting of the loss "{loss}"; leave it out'
+    if head == "scalar":
+        unread["labels"] = "are those of --head genfr; give that, or leave them out"
+    refuse_given(context, unread)
     lesson = lesson_of(data, choice_of(format_name, split, qrels, run, depth), fold, home)
     mix = Mix(lexical=lexical, hard=hard, random=random, depth=depth, margin=margin)
     with installation(home) as (settings, registry):
         source = source_of(registry, settings.home, "start", start)
+        shape = outline(source.folder)
         lists = lists_with_negatives(lesson, mix, hard_by, registry, settings.home, seed)
         options = SftOptions(
             steps=steps,
             batch=batch,
-            learning_rate=learning_rate,
-            max_tokens=max_tokens or source.max_tokens or 256,
+            learning_rate=learning_rate or learning_rate_for("sft", shape),
+            max_tokens=max_tokens or max_tokens_for(shape, source.max_tokens),
             loss=loss,
             tau=tau,
             head=head,
@@ -103,6 +119,7 @@ def sft(
             accumulation=accumulation,
             lora_rank=lora_rank,
         )
+        told(options.learning_rate, options.max_tokens)
         ref, folder = new_version(registry, settings.home / "models", name)
         with bar("fine-tuning") as progress:
             finetune(
@@ -115,7 +132,8 @@ def sft(
                 sharded=sharded,
             )
         if is_writer():
+            made(register(registry, ref, folder, parents=source.parents))
             judged = judged_on(lesson, {str(ref): folder})
-            figures = judged.get(str(ref), {})
-            made(register(registry, ref, folder, parents=source.parents, metrics=figures))
+            if judged:
+                registry.models.record_metrics(ref, judged[str(ref)])
             noted(judged)

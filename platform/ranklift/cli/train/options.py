@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,7 +24,16 @@ SomeData = Annotated[
 ]
 Steps = Annotated[int, typer.Option(min=1, help="Optimiser steps.")]
 Batch = Annotated[int, typer.Option(min=1, help="Lists, or clicks, a step.")]
-Rate = Annotated[float, typer.Option("--learning-rate", min=0, help="AdamW's highest rate.")]
+Rate = Annotated[
+    float,
+    typer.Option(
+        "--learning-rate",
+        min=0,
+        help="AdamW's highest rate; 0: by what it starts from. Small models (96 wide at most) and "
+        "those from scratch learn at 5e-3 (cpt), 2e-3 (sft) or 3e-3 (distil), pretrained encoders "
+        "at 1e-4, pretrained decoders at 5e-5 (cpt) or 2e-5 (sft).",
+    ),
+]
 MaxTokens = Annotated[int, typer.Option(min=8, help="Longest input in tokens.")]
 Seed = Annotated[int, typer.Option(min=0, help="Same seed, data and machine: same model.")]
 Bf16 = Annotated[bool, typer.Option(help="Products in bf16; weights and scores stay fp32.")]
@@ -50,6 +59,19 @@ def ref_of(field: str, text: str) -> ModelRef:
         return ModelRef.parse(text)
     except ValueError as error:
         raise InvalidRequest.of(field, str(error)) from error
+
+
+def refuse_given(context: typer.Context, unread: Mapping[str, str]) -> None:
+    """Refuse flags that nothing would read, by name with the reason, if somebody gave them.
+
+    Raises:
+        InvalidRequest: one is on the command line or in the file of settings.
+    """
+    from ranklift.v1.errors import Violation, refuse_if_any
+
+    sources = {name: context.get_parameter_source(name) for name in unread}
+    given = [name for name, source in sources.items() if source and source.name != "DEFAULT"]
+    refuse_if_any([Violation(name, unread[name]) for name in given])
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ranklift.cli.data_options import Format, Qrels, Split
+from ranklift.cli.data_options import Fold, Format, Qrels, Split
 from ranklift.cli.options import Home
 from ranklift.cli.output import bar, out
 from ranklift.cli.train.file import TrainingFile
@@ -22,10 +22,8 @@ from ranklift.cli.train.options import (
     Steps,
     installation,
     made,
+    refuse_given,
 )
-
-if TYPE_CHECKING:
-    pass
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -34,6 +32,7 @@ SCRATCH = "scratch"
 
 
 def cpt(
+    context: typer.Context,
     data: SomeData = "log:",
     start: Annotated[
         str, typer.Option(help='A decoder: model@version, a folder, or "scratch" for a small one.')
@@ -41,8 +40,15 @@ def cpt(
     name: Annotated[str, typer.Option(help="The language model's name.")] = "language-model",
     steps: Steps = 600,
     batch: Batch = 64,
-    learning_rate: Rate = 5e-3,
-    max_tokens: Annotated[int, typer.Option(min=8, help="Longest input in tokens.")] = 64,
+    learning_rate: Rate = 0.0,
+    max_tokens: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Longest input; 0: as the version it starts from, or 64 for small models (96 wide "
+            "at most) and from scratch, 256 for pretrained ones.",
+        ),
+    ] = 0,
     vocabulary: Annotated[
         int, typer.Option(min=100, help="Most tokens to know, from scratch.")
     ] = 20_000,
@@ -51,6 +57,7 @@ def cpt(
     accumulation: Accumulation = 1,
     lora_rank: LoraRank = 0,
     sharded: Sharded = False,
+    fold: Fold = "",
     format_name: Format = "",
     split: Split = "",
     qrels: Qrels = None,
@@ -63,7 +70,8 @@ def cpt(
     the same command goes on where it was.
     """
     from ranklift.cli.datasets import open_clicks
-    from ranklift.cli.lessons import choice_of
+    from ranklift.cli.lessons import choice_of, learnt_clicks
+    from ranklift.cli.train.pace import learning_rate_for, max_tokens_for, told
     from ranklift.cli.train.sources import source_of
     from ranklift.cli.versions import new_version, register
     from ranklift.rankers.backbones import TINY_DECODER, load_language_model, new_decoder
@@ -72,26 +80,30 @@ def cpt(
     from ranklift.rankers.training.cpt import CptOptions, pretrain
     from ranklift.rankers.training.processes import is_writer
 
+    if start != SCRATCH:
+        refuse_given(context, {"vocabulary": "is that of --start; leave it out"})
     clicks = open_clicks(data, choice_of(format_name, split, qrels, None, 2), home=home)
-    options = CptOptions(
-        steps=steps,
-        batch=batch,
-        learning_rate=learning_rate,
-        max_tokens=max_tokens,
-        seed=seed,
-        bf16=bf16,
-        accumulation=accumulation,
-        lora_rank=lora_rank,
-    )
+    clicks = learnt_clicks(clicks, fold)
     with installation(home) as (settings, registry):
         source = None if start == SCRATCH else source_of(registry, settings.home, "start", start)
+        begun = load_language_model(source.folder) if source else None
+        options = CptOptions(
+            steps=steps,
+            batch=batch,
+            learning_rate=learning_rate or learning_rate_for("cpt", begun),
+            max_tokens=max_tokens or max_tokens_for(begun, source.max_tokens if source else 0),
+            seed=seed,
+            bf16=bf16,
+            accumulation=accumulation,
+            lora_rank=lora_rank,
+        )
+        told(options.learning_rate, options.max_tokens)
         if source is None:
             texts = (f"{click.query} {click.document.body}" for click in clicks)
             tokenizer: PreTrainedTokenizerBase = train_tokenizer(texts, vocabulary)
-            model = new_decoder(TINY_DECODER, tokenizer, max_tokens, seed=seed)
         else:
             tokenizer = load_tokenizer(source.folder)
-            model = load_language_model(source.folder)
+        model = begun or new_decoder(TINY_DECODER, tokenizer, options.max_tokens, seed=seed)
         ref, folder = new_version(registry, settings.home / "models", name)
         with bar("pre-training") as progress:
             done = pretrain(

@@ -27,9 +27,9 @@ MAX_TOKENS = 256
 class Taught:
     """Lists with teachers' scores, and who they are: folders by name, and the digest of them all.
 
-    `grades` are the judgments of the lists' documents, 0 where nobody judged. `max_tokens` is the
-    most that a teacher reads. `computed` and `found` count scores, `damaged` names files of scores
-    that could not be read and were set aside. Scores that a file brought have no teachers here.
+    `grades` are the judgments of the lists' documents, 0 where nobody judged. `computed` and
+    `found` count scores, `damaged` names files of scores that could not be read and were set
+    aside. Scores that a file brought have no teachers here.
     """
 
     lists: tuple[RankingList, ...]
@@ -37,7 +37,6 @@ class Taught:
     refs: tuple[ModelRef, ...] = ()
     folders: Mapping[str, Path] = field(default_factory=dict)
     digest: str = ""
-    max_tokens: int = 0
     computed: int = 0
     found: int = 0
     damaged: tuple[str, ...] = ()
@@ -46,6 +45,16 @@ class Taught:
     def hit_rate(self) -> float:
         """The share of scores that were found in the cache, in [0, 1]."""
         return self.found / max(1, self.computed + self.found)
+
+
+def longest_read(registry: Registry, teachers: Sequence[str]) -> int:
+    """Return the most tokens that one of `teachers` reads, 0 where all read everything.
+
+    Raises:
+        NotFound, InvalidRequest: as `taught_by`.
+    """
+    versions = [registry.models.get(weighted_ref(each)[0]) for each in teachers]
+    return max((read_manifest(Path(each.uri)).max_tokens for each in versions), default=0)
 
 
 def taught_by(
@@ -86,7 +95,6 @@ def taught_by(
             str(version.ref): folder for version, folder in zip(versions, folders, strict=True)
         },
         digest=digest,
-        max_tokens=max(read_manifest(folder).max_tokens for folder in folders) or MAX_TOKENS,
         computed=computed,
         found=found,
         damaged=damaged,

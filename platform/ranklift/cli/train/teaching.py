@@ -20,6 +20,7 @@ from ranklift.cli.train.options import (
     Steps,
     installation,
     made,
+    refuse_given,
 )
 
 if TYPE_CHECKING:
@@ -61,12 +62,13 @@ def score(
 
 
 def distil(
+    context: typer.Context,
     teacher: Annotated[list[str] | None, TEACHER] = None,
     targets: Annotated[
         Path | None,
         typer.Option(
             help="Lists (JSONL) that bring a teacher's scores, in place of --teacher. Judged on "
-            "what --fold keeps of --data, or of themselves."
+            "what --fold keeps of --data, or of themselves; without it on what else --data asks."
         ),
     ] = None,
     data: Data = "",
@@ -94,9 +96,10 @@ def distil(
     ] = 0.0,
     steps: Steps = 600,
     batch: Batch = 16,
-    learning_rate: Rate = 3e-3,
+    learning_rate: Rate = 0.0,
     max_tokens: Annotated[
-        int, typer.Option(min=0, help="Longest input; 0: as the teacher's, or 256.")
+        int,
+        typer.Option(min=0, help="Longest input; 0: as the teacher's, or 256, if it reads that."),
     ] = 0,
     seed: Seed = 0,
     bf16: Bf16 = False,
@@ -116,14 +119,21 @@ def distil(
     """
     from ranklift.cli.lessons import choice_of, lesson_of
     from ranklift.cli.train.judging import judged_on, noted
+    from ranklift.cli.train.pace import learning_rate_for, max_tokens_for, told
     from ranklift.cli.train.starts import start_of
-    from ranklift.cli.train.taught import MAX_TOKENS, taught_by, taught_in
+    from ranklift.cli.train.taught import MAX_TOKENS, longest_read, taught_by, taught_in
     from ranklift.cli.versions import new_version, register
-    from ranklift.rankers.training.distil import DistilOptions
+    from ranklift.rankers.backbones import outline
+    from ranklift.rankers.losses.choice import LOSSES
+    from ranklift.rankers.training.distil import DistilOptions, FromScratch, check
     from ranklift.rankers.training.distil import distil as distilled
     from ranklift.rankers.training.processes import is_writer
     from ranklift.v1.errors import InvalidRequest
 
+    if loss in LOSSES:
+        says = f'is no setting of the loss "{loss}"; leave it out'
+        names = {"alpha", "temperature"} - LOSSES[loss].settings.keys()
+        refuse_given(context, dict.fromkeys(sorted(names), says))
     teachers = teacher or []
     if bool(teachers) == bool(targets):
         raise InvalidRequest.of(
@@ -135,17 +145,13 @@ def distil(
     lesson = lesson_of(data or str(targets), choice, fold, home)
     with installation(home) as (settings, registry):
         begin = start_of(registry, settings.home, start, layers, first_layers, teachers)
-        if targets:
-            taught = taught_in(targets, lesson)
-        else:
-            lists, cache = lesson.training_lists(), settings.home / "cache"
-            with bar("teacher scores") as progress:
-                taught = taught_by(registry, teachers, lists, cache, progress.update)
+        shape = None if isinstance(begin.start, FromScratch) else outline(begin.start.folder)
+        longest = longest_read(registry, teachers) or begin.max_tokens or MAX_TOKENS
         options = DistilOptions(
             steps=steps,
             batch=batch,
-            learning_rate=learning_rate,
-            max_tokens=max_tokens or taught.max_tokens or begin.max_tokens or MAX_TOKENS,
+            learning_rate=learning_rate or learning_rate_for("distil", shape),
+            max_tokens=max_tokens or max_tokens_for(shape, longest),
             loss=loss,
             alpha=alpha,
             temperature=temperature,
@@ -154,6 +160,17 @@ def distil(
             bf16=bf16,
             accumulation=accumulation,
         )
+        # A teacher may take hours: what is wrong beside its scores is said before.
+        check(begin.start, options)
+        told(options.learning_rate, options.max_tokens)
+        if targets:
+            taught = taught_in(targets, lesson)
+            if data and not fold:
+                lesson = lesson.judged_beside(each.query for each in taught.lists)
+        else:
+            lists, cache = lesson.training_lists(), settings.home / "cache"
+            with bar("teacher scores") as progress:
+                taught = taught_by(registry, teachers, lists, cache, progress.update)
         ref, folder = new_version(registry, settings.home / "models", name)
         with bar("distilling") as progress:
             distilled(
@@ -167,12 +184,14 @@ def distil(
                 checkpoints=settings.home / "training",
             )
         if is_writer():
-            judged = judged_on(lesson, {**taught.folders, str(ref): folder})
-            figures = judged.get(str(ref), {})
-            parents = (*taught.refs, *begin.parents)
-            made(register(registry, ref, folder, parents=parents, metrics=figures))
+            made(register(registry, ref, folder, parents=(*taught.refs, *begin.parents)))
             _told(taught)
-            noted(judged, teacher=str(taught.refs[0]) if taught.refs else "", student=str(ref))
+            judged = judged_on(lesson, {**taught.folders, str(ref): folder})
+            if judged:
+                registry.models.record_metrics(ref, judged[str(ref)])
+            # Of an ensemble, one that is worse than the student says nothing.
+            alone = str(taught.refs[0]) if len(taught.refs) == 1 else ""
+            noted(judged, teacher=alone, student=str(ref))
 
 
 def _told(taught: Taught) -> None:

@@ -35,7 +35,7 @@ def folds(queries: Mapping[str, str], count: int, *, seed: int = 0) -> tuple[Fol
         raise InvalidRequest.of("folds", f"is {count}, must be at least 2")
     members: list[list[str]] = [[] for _ in range(count)]
     for query_id, text in queries.items():
-        members[_place(text, seed) * count >> BITS].append(query_id)
+        members[fold_of(text, count, seed=seed) - 1].append(query_id)
     empty = [str(number) for number, of_fold in enumerate(members, start=1) if not of_fold]
     if empty:
         raise InvalidRequest.of(
@@ -44,6 +44,11 @@ def folds(queries: Mapping[str, str], count: int, *, seed: int = 0) -> tuple[Fol
             f"(number {', '.join(empty[:5])}); ask for fewer folds or give more queries",
         )
     return tuple(_fold(queries, set(of_fold)) for of_fold in members)
+
+
+def fold_of(query: str, count: int, *, seed: int = 0) -> int:
+    """Return which of `count` folds, from 1 on, tests a query, whatever other queries there are."""
+    return (_place(query, seed) * count >> BITS) + 1
 
 
 def _fold(queries: Iterable[str], test: set[str]) -> Fold:

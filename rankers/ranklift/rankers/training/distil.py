@@ -192,6 +192,16 @@ def distil(
     return trained
 
 
+def check(start: Start, options: DistilOptions) -> None:
+    """Check what is known before there are scores: the loss, its settings, and the start.
+
+    Raises:
+        InvalidRequest: as `distil`.
+    """
+    _loss(options, ())
+    _begin(start, options)
+
+
 def standard(lists: Sequence[RankingList]) -> tuple[float, float]:
     """Return mean and standard deviation of all targets.
 
