@@ -34,13 +34,17 @@ def steps_between(steps: int) -> int:
     return max(1, int(LOST_SHARE * steps))
 
 
-def folder_of(root: Path, lineage: Lineage) -> Path:
-    """Return the folder below `root` of the work that a lineage describes, and make it."""
+def folder_of(root: Path, lineage: Lineage, *, sharded: bool = False) -> Path:
+    """Return the folder below `root` of the work that a lineage describes, and make it.
+
+    Checkpoints of a model that is spread over processes are of another kind.
+    """
     work = {
         "stage": lineage.stage,
         "parents": lineage.parents,
         "data": lineage.data,
         "processes": world_size(),
+        "sharded": sharded,
         "options": dict(lineage.options),
     }
     words = json.dumps(work, indent=2, sort_keys=True) + "\n"

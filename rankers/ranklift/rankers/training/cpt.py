@@ -85,7 +85,7 @@ def pretrain(
     if not parents:
         said["start"] = _described(model, tokenizer)
     lineage = Lineage("cpt", parents, lists_digest(learnt), said)
-    kept = folder_of(checkpoints, lineage) if checkpoints else None
+    kept = folder_of(checkpoints, lineage, sharded=sharded) if checkpoints else None
     batch = min(options.batch, len(pairs))
     steps = shuffled(len(pairs), batch, options.steps, seed=options.seed)
     with adapters(model, options.lora_rank, seed=options.seed, head=False):

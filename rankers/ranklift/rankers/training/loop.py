@@ -40,6 +40,7 @@ from ranklift.rankers.training.checkpoints import (
     steps_between,
 )
 from ranklift.rankers.training.processes import is_writer, rank, world_size
+from ranklift.rankers.training.sharding import become, blank_of
 from ranklift.v1.errors import InvalidRequest
 
 Progress = Callable[[int, int], None]
@@ -98,7 +99,7 @@ def train(
     line. Same model, batches and settings on the same machine: same weights,
     interrupted and resumed or not; `checkpoints` is this work's own folder. With
     several processes or parts, the loss of a batch is the mean of those of its
-    parts.
+    parts. A model that was spread is whole afterwards in the process that writes.
 
     Raises:
         TrainingFailed: the loss is not finite.
@@ -139,6 +140,7 @@ def train(
         stack.enter_context(seeded(how.seed))
         stack.enter_context(quiet())
         stack.enter_context(_frozen())
+        blank = blank_of(model) if how.sharded else None
         trainer = _BatchTrainer(
             model=_Loss(model, checked_loss),
             args=_arguments(folder, len(batches), how, kept=checkpoints is not None),
@@ -147,11 +149,13 @@ def train(
         )
         trainer.remove_callback(PrinterCallback)
         trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
-        trainer.gather_into(model)
+        if blank is not None:
+            trainer.gather_into(model, blank)
         # The writer removes checkpoints next, of which the others may still write a part.
         trainer.accelerator.wait_for_everyone()
     tail = losses[-max(1, int(TAIL_SHARE * len(losses))) :]
-    model.cpu()
+    if blank is None or is_writer():
+        model.cpu()
     return Trained(
         loss=sum(tail) / len(tail), steps=len(batches), seconds=time.perf_counter() - started
     )
@@ -260,14 +264,15 @@ class _BatchTrainer(Trainer):
         """Return 0: nobody reads the count, and the batches are not the Trainer's own kind."""
         return 0
 
-    def gather_into(self, model: PreTrainedModel) -> None:
-        """Put the weights that FSDP spread over the processes back into `model`."""
-        if self.is_fsdp_enabled:
-            state = self.accelerator.get_state_dict(self.model_wrapped)
-            if is_writer():
-                model.load_state_dict(
-                    {name.removeprefix("scored."): value for name, value in state.items()}
-                )
+    def gather_into(self, model: PreTrainedModel, blank: PreTrainedModel) -> None:
+        """Make `model` whole again in the process that writes it; in others it stays in pieces."""
+        state = self.accelerator.get_state_dict(self.model_wrapped)
+        if is_writer():
+            become(
+                model,
+                blank,
+                {name.removeprefix("scored."): value for name, value in state.items()},
+            )
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         # The Trainer's own would write weights that are tied twice, and fail. Those of FSDP are

@@ -42,6 +42,7 @@ from ranklift.rankers.training.exact_logits import exact_logits
 from ranklift.rankers.training.first_token import first_token_only
 from ranklift.rankers.training.health import refuse_collapse
 from ranklift.rankers.training.loop import Progress, Trained, no_progress, train
+from ranklift.rankers.training.processes import is_writer
 from ranklift.rankers.training.stage import leave, steps_of
 from ranklift.v1.errors import InvalidRequest
 
@@ -120,7 +121,7 @@ def finetune(
         return loss(scores, targets, mask)
 
     lineage = Lineage("sft", (digest_of(start),), lists_digest(lists), asdict(options))
-    kept = folder_of(checkpoints, lineage) if checkpoints else None
+    kept = folder_of(checkpoints, lineage, sharded=sharded) if checkpoints else None
     with (
         exact_logits(model),
         adapters(model, options.lora_rank, seed=options.seed, head=True),
@@ -134,7 +135,8 @@ def finetune(
             progress=progress,
             checkpoints=kept,
         )
-    refuse_collapse(model, kind, encoded)
+    if is_writer():  # of a model that was spread, others hold pieces
+        refuse_collapse(model, kind, encoded)
     learnt = Learnt(len(encoded), sum(len(each.pairs) for each in encoded))
     manifest = Manifest(kind, "fp32", options.max_tokens, lineage)
     leave(folder, manifest, model, tokenizer, learnt, trained, kept)
