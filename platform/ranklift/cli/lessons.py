@@ -9,9 +9,10 @@ from pathlib import Path
 
 from ranklift.cli.dataset_formats import Format
 from ranklift.cli.datasets import Choice, open_dataset
+from ranklift.clicks.query_text import normalised
 from ranklift.rankers.base import ClickedText, RankingList
 from ranklift.rankers.data.judged import Judged
-from ranklift.rankers.data.splits import fold_of, folds, normalised
+from ranklift.rankers.data.splits import fold_of, folds
 from ranklift.v1.errors import InvalidRequest
 
 FOLD = re.compile(r"(\d+)/(\d+)")

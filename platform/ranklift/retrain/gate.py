@@ -10,7 +10,7 @@ from ranklift.store.values import Comparison
 METRIC = "pair_accuracy"
 # How much worse than the champion a new version may be, with 97.5 % confidence.
 MARGIN = 0.01
-# A bootstrap over fewer queries ends too narrow: over three, one worse version in eight passes.
+# A bootstrap over fewer queries ends too narrow; over one it has no width at all.
 LEAST_QUERIES = 10
 # Scores of one list that differ by less than this do not rank it.
 COLLAPSED = 1e-6

@@ -131,18 +131,24 @@ def load_scorer(folder: Path, *, head_seed: int | None = None, labels: int = 1) 
             model, missing = _loaded(AutoModelForSequenceClassification, folder, num_labels=labels)
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise _unreadable(folder, error) from error
-    lost = [name for name in missing if head_seed is None or not _is_above_body(model, name)]
+    _refuse_lost(
+        folder, [name for name in missing if head_seed is None or not is_above_body(model, name)]
+    )
+    return model
+
+
+def is_above_body(model: PreTrainedModel, name: str) -> bool:
+    """Return whether a weight or module is of what stands above the layers, which may be new."""
+    body = model.base_model_prefix
+    # BERT keeps the first layer of its head in the body.
+    return not name.startswith(f"{body}.") or name.startswith(f"{body}.pooler.")
+
+
+def _refuse_lost(folder: Path, lost: list[str]) -> None:
     if lost:
         raise InvalidRequest.of(
             "uri", f'the weights in "{folder}" are incomplete: no {", ".join(lost[:3])}'
         )
-    return model
-
-
-def _is_above_body(model: PreTrainedModel, name: str) -> bool:
-    """Return whether a weight is of what stands above the layers, which may be new."""
-    body = model.base_model_prefix
-    return not name.startswith(f"{body}.") or name.startswith(f"{body}.pooler.")
 
 
 def load_body(folder: Path) -> PreTrainedModel:
@@ -156,11 +162,7 @@ def load_body(folder: Path) -> PreTrainedModel:
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise _unreadable(folder, error) from error
     # Nobody reads what the pooler says.
-    lost = [name for name in missing if not name.startswith("pooler.")]
-    if lost:
-        raise InvalidRequest.of(
-            "uri", f'the weights in "{folder}" are incomplete: no {", ".join(lost[:3])}'
-        )
+    _refuse_lost(folder, [name for name in missing if not name.startswith("pooler.")])
     return model
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Never
@@ -10,7 +9,6 @@ from typing import Never
 import pytest
 import torch
 
-from ranklift.cli import main
 from ranklift.cli.composition import registry_of
 from ranklift.cli.datasets import open_dataset
 from ranklift.rankers.artefacts import digest_of, lists_digest, read_manifest
@@ -64,21 +62,6 @@ def decoder(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder)
 
 
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run `ranklift train ARGUMENTS` on a home of the test's own; return the exit code."""
-    monkeypatch.setenv("RANKLIFT_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def call(*arguments: str) -> int:
-        monkeypatch.setattr(sys, "argv", ["ranklift", "train", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return ended.value.code if isinstance(ended.value.code, int) else 0
-
-    return call
-
-
 def versions(tmp_path: Path, model: str) -> list[ModelVersion]:
     with registry_of(load_settings(home=tmp_path / "home")) as registry:
         return registry.models.list(model)[0]
@@ -89,7 +72,7 @@ def interrupted(*_: object, **__: object) -> Never:
 
 
 def test_a_version_that_was_being_judged_is_there_and_the_next_one_has_its_figures(
-    run: Run,
+    train: Run,
     collection: str,
     encoder: str,
     decoder: str,
@@ -103,8 +86,8 @@ def test_a_version_that_was_being_judged_is_there_and_the_next_one_has_its_figur
     ):
         with monkeypatch.context() as planted:
             planted.setattr("ranklift.cli.train.judging.evaluate", interrupted)
-            assert run(stage, *begin, *data) == 130
-        assert run(stage, *begin, *data) == 0
+            assert train(stage, *begin, *data) == 130
+        assert train(stage, *begin, *data) == 0
         first, second = versions(tmp_path, model)
         assert (first.ref.version, second.ref.version) == ("1", "2")
         assert first.digest == second.digest == digest_of(Path(first.uri))
@@ -113,13 +96,13 @@ def test_a_version_that_was_being_judged_is_there_and_the_next_one_has_its_figur
 
 
 def test_a_folder_that_nobody_registered_is_in_nobodys_way(
-    run: Run, collection: str, encoder: str, tmp_path: Path
+    train: Run, collection: str, encoder: str, tmp_path: Path
 ) -> None:
     lost = tmp_path / "home" / "models" / "bm25" / "1"
     lost.mkdir(parents=True)
     (lost / "part").write_text("of a killed run")
     for expected in ("2", "3"):
-        assert run("bm25", "--collection", collection) == 0
+        assert train("bm25", "--collection", collection) == 0
         assert versions(tmp_path, "bm25")[-1].ref == ModelRef("bm25", expected)
     assert (lost / "part").is_file()
 
@@ -144,7 +127,7 @@ def learnt_as(tmp_path: Path, model: str) -> tuple[float, int]:
 
 
 def test_a_stage_goes_at_the_pace_of_what_it_starts_from(
-    run: Run,
+    train: Run,
     collection: str,
     wide: tuple[str, str],
     tmp_path: Path,
@@ -152,14 +135,14 @@ def test_a_stage_goes_at_the_pace_of_what_it_starts_from(
 ) -> None:
     decoder, encoder = wide
     few = ("--data", collection, "--steps", "1", "--batch", "4")
-    assert run("cpt", *few, "--name", "small-lm") == 0
+    assert train("cpt", *few, "--name", "small-lm") == 0
     assert "learning rate 0.005, 64 tokens at most\n" in capsys.readouterr().out
-    assert run("sft", *few, "--start", "small-lm@1", "--name", "small") == 0
-    assert run("distil", *few, "--teacher", "small@1", "--name", "smallest") == 0
-    assert run("cpt", *few, "--start", decoder, "--name", "wide-lm") == 0
-    assert run("sft", *few, "--start", "wide-lm@1", "--name", "wide") == 0
-    assert run("sft", *few, "--start", encoder, "--name", "crossed") == 0
-    assert run("distil", *few, "--teacher", "wide@1", "--start", encoder, "--name", "wider") == 0
+    assert train("sft", *few, "--start", "small-lm@1", "--name", "small") == 0
+    assert train("distil", *few, "--teacher", "small@1", "--name", "smallest") == 0
+    assert train("cpt", *few, "--start", decoder, "--name", "wide-lm") == 0
+    assert train("sft", *few, "--start", "wide-lm@1", "--name", "wide") == 0
+    assert train("sft", *few, "--start", encoder, "--name", "crossed") == 0
+    assert train("distil", *few, "--teacher", "wide@1", "--start", encoder, "--name", "wider") == 0
     names = [version.ref.model for version in versions(tmp_path, "")]
     assert {name: learnt_as(tmp_path, name) for name in names} == {
         "small-lm": (5e-3, 64),
@@ -171,12 +154,12 @@ def test_a_stage_goes_at_the_pace_of_what_it_starts_from(
         "wider": (1e-4, 80),
     }
     given = ("--learning-rate", "7e-4", "--max-tokens", "20")
-    assert run("sft", *few, "--start", encoder, "--name", "crossed", *given) == 0
+    assert train("sft", *few, "--start", encoder, "--name", "crossed", *given) == 0
     assert learnt_as(tmp_path, "crossed") == (7e-4, 20)
 
 
 def test_cpt_learns_nothing_of_the_queries_that_a_fold_keeps(
-    run: Run, collection: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    train: Run, collection: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     judged = open_dataset(collection)
     kept = set(folds(judged.queries, 3)[0].train)
@@ -190,18 +173,18 @@ def test_cpt_learns_nothing_of_the_queries_that_a_fold_keeps(
     assert 0 < len(relevant) < len(judged.queries)
     file = tmp_path / "run.toml"
     file.write_text(f'data = "{collection}"\nfold = "1/3"\n[cpt]\nsteps = 1\n')
-    assert run("cpt", "--file", str(file)) == 0
+    assert train("cpt", "--file", str(file)) == 0
     assert f"{len(relevant)} clicks" in capsys.readouterr().out
     (version,) = versions(tmp_path, "language-model")
     assert read_manifest(Path(version.uri)).lineage.data == lists_digest(relevant)
-    assert run("cpt", "--data", collection, "--fold", "4/3") == 2
+    assert train("cpt", "--data", collection, "--fold", "4/3") == 2
     assert 'fold: "4/3" must be like 2/5' in capsys.readouterr().err
 
 
 def test_what_is_wrong_is_said_before_the_teacher_scores(
-    run: Run, collection: str, encoder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    train: Run, collection: str, encoder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("bm25", "--collection", collection) == 0
+    assert train("bm25", "--collection", collection) == 0
     taught = ("distil", "--teacher", "bm25@1", "--data", collection)
     for given, says in (
         (("--start", encoder, "--loss", "nosuch"), 'loss: "nosuch" must be one of hybrid'),
@@ -210,7 +193,7 @@ def test_what_is_wrong_is_said_before_the_teacher_scores(
         (("--start", encoder, "--layers", "4"), "layers: "),
     ):
         capsys.readouterr()
-        assert run(*taught, *given) == 2
+        assert train(*taught, *given) == 2
         error = capsys.readouterr().err
         assert says in error
         assert error.count("\n") == 1
@@ -229,7 +212,7 @@ def test_what_is_wrong_is_said_before_the_teacher_scores(
     ],
 )
 def test_a_flag_that_nothing_reads_is_refused(
-    run: Run,
+    train: Run,
     collection: str,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -239,29 +222,29 @@ def test_a_flag_that_nothing_reads_is_refused(
     file = tmp_path / "run.toml"
     file.write_text("[cpt]\nvocabulary = 500\n")
     stage, *given = (each.format(file=file) for each in arguments)
-    assert run(stage, *given, "--data", collection) == 2
+    assert train(stage, *given, "--data", collection) == 2
     error = capsys.readouterr().err
     assert says in error
     assert error.count("\n") == 1
     # Left out, it is the next thing that is missed.
     flags = [each for each in given if "=" not in each][:-2]
-    assert run(stage, *flags, "--data", collection) == 2
+    assert train(stage, *flags, "--data", collection) == 2
     assert "there is no model" in capsys.readouterr().err
 
 
 def test_of_several_teachers_none_is_compared_alone(
-    run: Run, collection: str, encoder: str, capsys: pytest.CaptureFixture[str]
+    train: Run, collection: str, encoder: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """An untrained teacher is worse than a student that goes on from the trained one beside it."""
     data = ("--data", collection, "--fold", "1/3", "--max-tokens", "16")
     learn = ("--steps", "60", "--batch", "5", "--learning-rate", "1e-2")
-    assert run("bi-encoder", "--start", encoder, "--max-tokens", "16", "--name", "poor") == 0
-    assert run("sft", "--start", encoder, "--name", "good", *data, *learn) == 0
+    assert train("bi-encoder", "--start", encoder, "--max-tokens", "16", "--name", "poor") == 0
+    assert train("sft", "--start", encoder, "--name", "good", *data, *learn) == 0
     stay = ("--start", "good@1", "--steps", "1", "--batch", "5", "--learning-rate", "1e-9")
     poor, good = ("--teacher", "poor@1"), ("--teacher", "good@1=9")
     for teachers, warned in ((good, True), ((*poor, *good), False)):
         capsys.readouterr()
-        assert run("distil", *teachers, *data, *stay) == 0
+        assert train("distil", *teachers, *data, *stay) == 0
         said = capsys.readouterr()
         assert " queries that were held out" in said.out
         assert ("the teacher is not better than its student" in said.err) is warned

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import operator
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -64,18 +64,9 @@ def targets(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run `ranklift train distil ARGUMENTS` on a home of the test's own; return the exit code."""
-    monkeypatch.setenv("RANKLIFT_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def call(*arguments: str) -> int:
-        monkeypatch.setattr(sys, "argv", ["ranklift", "train", "distil", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        return ended.value.code if isinstance(ended.value.code, int) else 0
-
-    return call
+def run(train: Run) -> Run:
+    """Run `ranklift train distil ARGUMENTS`."""
+    return partial(train, "distil")
 
 
 @pytest.mark.parametrize(

@@ -7,15 +7,14 @@ tells which of the two it has read.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from ranklift.cli import main
 from ranklift.cli.composition import registry_of
 from ranklift.rankers.artefacts import digest_of, lists_digest, load_ranker, read_manifest
 from ranklift.rankers.backbones import Size, new_encoder
@@ -53,18 +52,9 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run `ranklift train distil ARGUMENTS` on a home of the test's own; return the exit code."""
-    monkeypatch.setenv("RANKLIFT_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def call(*arguments: str) -> int:
-        monkeypatch.setattr(sys, "argv", ["ranklift", "train", "distil", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return ended.value.code if isinstance(ended.value.code, int) else 0
-
-    return call
+def run(train: Run) -> Run:
+    """Run `ranklift train distil ARGUMENTS`."""
+    return partial(train, "distil")
 
 
 def rows(*, graded: bool) -> list[dict[str, Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from ranklift.cli import main
 from ranklift.cli.composition import registry_of
 from ranklift.rankers.agreement import agreement
 from ranklift.rankers.artefacts import load_ranker
@@ -56,28 +54,13 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder)
 
 
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run `ranklift train ARGUMENTS` on a home of the test's own; return the exit code."""
-    monkeypatch.setenv("RANKLIFT_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def call(*arguments: str) -> int:
-        monkeypatch.setattr(sys, "argv", ["ranklift", "train", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return ended.value.code if isinstance(ended.value.code, int) else 0
-
-    return call
-
-
 def version(tmp_path: Path, model: str) -> ModelVersion:
     with registry_of(load_settings(home=tmp_path / "home")) as registry:
         return registry.models.get(ModelRef(model, "1"))
 
 
 def test_a_student_learns_what_two_teachers_make_of_made_up_queries(
-    run: Run,
+    train: Run,
     collection: Path,
     encoder: str,
     tmp_path: Path,
@@ -85,9 +68,9 @@ def test_a_student_learns_what_two_teachers_make_of_made_up_queries(
 ) -> None:
     asked = tmp_path / "asked.jsonl"
     of = ("--collection", str(collection))
-    assert run("bm25", *of) == 0
-    assert run("bi-encoder", "--start", encoder, "--max-tokens", "16") == 0
-    assert run("pseudo-queries", *of, "--output", str(asked), "--count", "60", "--seed", "3") == 0
+    assert train("bm25", *of) == 0
+    assert train("bi-encoder", "--start", encoder, "--max-tokens", "16") == 0
+    assert train("pseudo-queries", *of, "--output", str(asked), "--count", "60", "--seed", "3") == 0
     assert "60 queries of 12 documents at most" in capsys.readouterr().out
     cosine = version(tmp_path, "cosine")
     assert (cosine.kind, cosine.numerics, cosine.lineage.stage) == ("bi_encoder", "fp32", "import")
@@ -95,7 +78,7 @@ def test_a_student_learns_what_two_teachers_make_of_made_up_queries(
     assert not made.grades
     teachers = ("--teacher", "cosine@1", "--teacher", "bm25@1=2")
     learn = ("--start", encoder, "--steps", "150", "--batch", "8", "--max-tokens", "32")
-    assert run("distil", *teachers, "--data", str(asked), *learn, "--learning-rate", "5e-3") == 0
+    assert train("distil", *teachers, "--data", str(asked), *learn, "--learning-rate", "5e-3") == 0
     assert f"{2 * 60 * 12} teacher scores computed" in capsys.readouterr().out
     student = version(tmp_path, "student")
     assert student.lineage.parents == ("cosine@1", "bm25@1")
@@ -115,33 +98,33 @@ def test_a_student_learns_what_two_teachers_make_of_made_up_queries(
 
 
 def test_what_can_be_no_bi_encoder_is_one_line(
-    run: Run, encoder: str, collection: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    train: Run, encoder: str, collection: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("bm25", "--collection", str(collection)) == 0
+    assert train("bm25", "--collection", str(collection)) == 0
     capsys.readouterr()
     for start, said in (
         ("bm25@1", 'start: "bm25@1" is of kind "bm25"; name a pretrained sentence encoder'),
         (str(tmp_path), "holds no model that can be read"),
         ("nothing", 'start: "nothing" is no folder'),
     ):
-        assert run("bi-encoder", "--start", start) == 2
+        assert train("bi-encoder", "--start", start) == 2
         assert said in capsys.readouterr().err.replace("\n", " ")
-    assert run("bi-encoder", "--start", encoder, "--max-tokens", "4096") == 2
+    assert train("bi-encoder", "--start", encoder, "--max-tokens", "4096") == 2
     assert "max_tokens: 4096 is more than the 32 that this model reads" in capsys.readouterr().err
 
 
 def test_lists_go_into_a_folder_that_is_there(
-    run: Run, collection: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    train: Run, collection: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "nowhere" / "asked.jsonl"
-    assert run("pseudo-queries", "--collection", str(collection), "--output", str(output)) == 2
+    assert train("pseudo-queries", "--collection", str(collection), "--output", str(output)) == 2
     assert "output: there is no folder" in capsys.readouterr().err
-    assert run("pseudo-queries", "--collection", "nowhere", "--output", str(tmp_path)) == 2
+    assert train("pseudo-queries", "--collection", "nowhere", "--output", str(tmp_path)) == 2
     assert "is a folder; name a file" in capsys.readouterr().err
     again = [tmp_path / name for name in ("one.jsonl", "two.jsonl", "other.jsonl")]
     for path, seed in zip(again, ("1", "1", "2"), strict=True):
         of = ("--collection", str(collection), "--output", str(path), "--count", "9")
-        assert run("pseudo-queries", *of, "--seed", seed) == 0
+        assert train("pseudo-queries", *of, "--seed", seed) == 0
     one, two, other = (path.read_text("utf-8") for path in again)
     assert one == two != other
     assert all("grade" not in line and "target" not in line for line in one.splitlines())
@@ -149,13 +132,13 @@ def test_lists_go_into_a_folder_that_is_there(
 
 
 def test_a_collection_that_no_list_comes_out_of_is_refused(
-    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    train: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     texts = {f"d{i}": Document(f"d{i}", "", " ".join(WORDS[i:])) for i in range(3)}
     save_beir(Collection(texts, {"q": "amber"}, {}), tmp_path / "small")
     of = ("--collection", str(tmp_path / "small"), "--output", str(tmp_path / "asked.jsonl"))
-    assert run("pseudo-queries", *of) == 2
+    assert train("pseudo-queries", *of) == 2
     assert "collection: no query can be made" in capsys.readouterr().err
     assert not (tmp_path / "asked.jsonl").exists()
-    assert run("pseudo-queries", *of, "--depth", "3") == 2
+    assert train("pseudo-queries", *of, "--depth", "3") == 2
     assert "--depth" in capsys.readouterr().err

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ranklift.rankers.data.splits import folds, normalised
+from ranklift.clicks.query_text import normalised
+from ranklift.rankers.data.splits import folds
 from ranklift.v1.errors import InvalidRequest
 
 QUERIES = {f"q{n}": f"query number {n}" for n in range(200)}

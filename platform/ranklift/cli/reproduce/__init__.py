@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from ranklift.cli.options import refuse_given
+
 DEFAULT_OUT = Path(".ranklift/reproduce")
 SEEDS = 10
 OF_SYNTHETIC = ("tables", "seeds", "size", "jobs")
@@ -53,20 +55,14 @@ def reproduce(
     """
     from ranklift.cli.reproduce.judged import reproduce_collection
     from ranklift.cli.reproduce.synthetic import reproduce_synthetic
-    from ranklift.v1.errors import Violation, refuse_if_any
 
     others, why = (
         (OF_COLLECTION, "is of a collection, and there is none; give --collection, or leave it out")
         if collection is None
         else (OF_SYNTHETIC, "is of synthetic worlds, not of a collection; leave it out")
     )
-    refuse_if_any([Violation(name, why) for name in others if _given(context, name)])
+    refuse_given(context, dict.fromkeys(others, why))
     if collection is not None:
         reproduce_collection(collection, folds, teacher, warm_steps, out)
         return
     reproduce_synthetic(tables, seeds, size, jobs or os.cpu_count() or 1, out)
-
-
-def _given(context: typer.Context, name: str) -> bool:
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"

@@ -62,7 +62,7 @@ class Findings:
     teacher: tuple[Distribution, ...] = ()
 
 
-def run(workshop: Workshop, seeds: Sequence[int], tables: Sequence[str], jobs: int = 1) -> Findings:
+def run(workshop: Workshop, seeds: Sequence[int], tables: Sequence[str], jobs: int) -> Findings:
     """Return what the experiments of the given tables found, made now or before.
 
     So many seeds are made side by side; the measurement of speed is alone.

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from ranklift.cli.data_options import Candidates, Data, Depth, Fold, Format, Qrels, Split
-from ranklift.cli.options import Home
+from ranklift.cli.options import Home, refuse_given
 from ranklift.cli.output import bar
 from ranklift.cli.train.file import TrainingFile
 from ranklift.cli.train.options import (
@@ -21,7 +21,6 @@ from ranklift.cli.train.options import (
     Steps,
     installation,
     made,
-    refuse_given,
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -59,19 +59,6 @@ def ref_of(field: str, text: str) -> ModelRef:
         return ModelRef.parse(text)
     except ValueError as error:
         raise InvalidRequest.of(field, str(error)) from error
-
-
-def refuse_given(context: typer.Context, unread: Mapping[str, str]) -> None:
-    """Refuse flags that nothing would read, by name with the reason, if somebody gave them.
-
-    Raises:
-        InvalidRequest: one is on the command line or in the file of settings.
-    """
-    from ranklift.v1.errors import Violation, refuse_if_any
-
-    sources = {name: context.get_parameter_source(name) for name in unread}
-    given = [name for name, source in sources.items() if source and source.name != "DEFAULT"]
-    refuse_if_any([Violation(name, unread[name]) for name in given])
 
 
 @contextmanager

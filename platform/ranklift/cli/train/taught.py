@@ -9,10 +9,10 @@ from pathlib import Path
 
 from ranklift.cli.lessons import Lesson
 from ranklift.cli.train.options import ref_of
+from ranklift.clicks.query_text import normalised
 from ranklift.rankers.artefacts import load_ranker, read_manifest
 from ranklift.rankers.base import RankingList
 from ranklift.rankers.data.jsonl import read_judged_lists, read_target_lists
-from ranklift.rankers.data.splits import normalised
 from ranklift.rankers.scores import Member, score_ensemble, score_lists
 from ranklift.rankers.training.loop import Progress
 from ranklift.store.registry import Registry

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ranklift.cli.data_options import Candidates, Data, Depth, Fold, Format, Qrels, Split
-from ranklift.cli.options import Home
+from ranklift.cli.options import Home, refuse_given
 from ranklift.cli.output import bar, notes, out
 from ranklift.cli.train.file import TrainingFile
 from ranklift.cli.train.options import (
@@ -20,7 +20,6 @@ from ranklift.cli.train.options import (
     Steps,
     installation,
     made,
-    refuse_given,
 )
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ranklift.clicks.query_text import normalised
 from ranklift.rankers.base import ClickedText, RankingList, Text
-from ranklift.rankers.data.splits import normalised
 
 LONGEST = 40  # characters of an example
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ranklift.clicks.keys import hash_id
-from ranklift.clicks.query_text import normalised as normalised
+from ranklift.clicks.query_text import normalised
 from ranklift.v1.errors import InvalidRequest
 
 BITS = 64

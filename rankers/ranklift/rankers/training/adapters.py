@@ -14,7 +14,7 @@ from typing import Any
 from torch import nn
 from transformers import PreTrainedModel
 
-from ranklift.rankers.backbones import seeded
+from ranklift.rankers.backbones import is_above_body, seeded
 from ranklift.v1.errors import NotReady
 
 SCALE = 2
@@ -41,18 +41,17 @@ def adapters(model: PreTrainedModel, rank: int, *, seed: int, head: bool) -> Ite
             "lora_rank", 'low-rank adapters need peft; run: pip install "ranklift[lora]"'
         ) from error
     trainable = [(weight, weight.requires_grad) for weight in model.parameters()]
-    above = _above_body(model)
     targets = [
         name
         for name, module in model.named_modules()
-        if isinstance(module, nn.Linear) and not f"{name}.".startswith(above)
+        if isinstance(module, nn.Linear) and not is_above_body(model, name)
     ]
     with seeded(seed):
         inject_adapter_in_model(
             LoraConfig(r=rank, lora_alpha=SCALE * rank, target_modules=targets), model
         )
     for name, weight in model.named_parameters():
-        if head and name.startswith(above):
+        if head and is_above_body(model, name):
             weight.requires_grad = True
     try:
         yield
@@ -61,14 +60,6 @@ def adapters(model: PreTrainedModel, rank: int, *, seed: int, head: bool) -> Ite
         del model.peft_config
         for weight, before in trainable:
             weight.requires_grad = before
-
-
-def _above_body(model: PreTrainedModel) -> tuple[str, ...]:
-    """Return what the names of the parts begin with that a model has beside its body's layers."""
-    body = model.base_model_prefix
-    outside = [name for name, _ in model.named_children() if name != body]
-    # BERT keeps the first layer of its head in the body.
-    return tuple(f"{name}." for name in (*outside, f"{body}.pooler"))
 
 
 def _merge(model: nn.Module) -> None:
